@@ -300,9 +300,10 @@ end
 
 --- Check a list: no holes and no other keys, which ipairs would skip silently.
 ---@param what string
----@param list table
----Raises `argument`.
+---@param list any
+---Raises `argument`, also for what is no table.
 function M.list(what, list)
+  if type(list) ~= "table" then M.argument("%s must be a list, got %s", what, M.describe(list)) end
   local count = 0
   for key in next, list do
     count = count + 1

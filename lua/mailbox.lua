@@ -245,6 +245,7 @@ local function no_answer(box, letter, seconds)
   local unread = withdraw(box, letter)
   local answer = letter.answer
   local why = unread and "the letter was not read"
+    or not letter.posted and ("there was no room for it, %d letters wait"):format(box.count)
     or ("it was read by %s, who has not answered"):format(answer.reader or "somebody")
   return errors.new("timeout", ("%s: no answer to %q within %g s: %s"):format(title(box), letter.type, seconds, why),
     { seconds = seconds })
@@ -264,6 +265,7 @@ function Mailbox:request(kind, body, seconds)
   local answer, ends = { task = task, done = false }, monotonic() + seconds
   letter.answer = answer
   local sent, why = post(self, task, letter, seconds)
+  letter.posted = sent
   host.enter "mailbox:ask"
   while sent and not answer.done do
     local woken, err = park("mailbox.ask", math.max(0, ends - monotonic()))
@@ -361,6 +363,7 @@ function Mailbox:shut()
   if schedules.any then schedules.check(self.schedule, "mailbox", "mailbox:close") end
   self.closed = true
   M.forget(self)
+  if self.owner then scopes.disown(self.owner, self) end
   for i = self.first, self.last do
     local letter = self[i]
     self[i] = nil
@@ -421,6 +424,8 @@ function Names:get(name, make)
       { hint = "names are for what lives long; close what nobody reads" })
   end
   object = make(schedule)
+  local faster = own.by_name[name] -- somebody made it while this one waited for its store
+  if faster then return faster, false end
   own.by_name[name], own.count = object, own.count + 1
   return object, true
 end

@@ -151,6 +151,9 @@ end }
 --- Example: `local value, version = board:changed(version, 10)`
 function Shared:changed(version, seconds)
   check(self, "shared:changed()")
+  if version ~= nil and math.type(version) ~= "integer" then
+    errors.argument("shared:changed: the version must be what shared:get() gave, got %s", errors.describe(version))
+  end
   if seconds ~= nil then errors.check_seconds(seconds, "shared:changed") end
   local value, now = self:get()
   if version and now > version then return value, now end
@@ -183,7 +186,7 @@ function Shared:__tostring() return ("shared %s"):format(self.name) end
 ---@param initial? any plain data: the value it begins with ({})
 ---@param options? { durable?: boolean } kept in the store
 ---@return stoke.shared
----Raises `argument`; `db` where it is kept and the store cannot be written.
+---Raises `argument` (also: there is one that `durable` is not true of); `db` where it is kept and the store cannot be written.
 ---
 --- Example: `local board = stoke.shared("board", { votes = 0 }, { durable = true })`
 function M.new(name, initial, options)
@@ -192,7 +195,7 @@ function M.new(name, initial, options)
   end
   options = errors.options(options, { durable = "boolean" }, "stoke.shared")
   local initial_of = function(shared) return data(shared, initial == nil and {} or initial) end
-  return (named:get(name, function(schedule)
+  local known = named:get(name, function(schedule)
     local shared = setmetatable({ name = name, watchers = {}, schedule = schedule }, Shared)
     if options.durable then
       shared.place = setmetatable({ actor = actor_of(name, initial_of(shared)) }, There)
@@ -200,7 +203,13 @@ function M.new(name, initial, options)
       shared.place = setmetatable({ value = initial_of(shared), version = 1 }, Here)
     end
     return shared
-  end))
+  end)
+  local durable = getmetatable(known.place) == There
+  if options.durable ~= nil and options.durable ~= durable then
+    errors.argument("stoke.shared: there is a value %q that is %s", name,
+      durable and "kept in the store" or "of this process alone")
+  end
+  return known
 end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

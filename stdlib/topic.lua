@@ -6,12 +6,14 @@
 ---     print(mine:receive().body)
 ---
 --- A subscriber that is behind by the capacity of its mailbox keeps publishers waiting, unless it says `full = "drop"`: then the
---- oldest letters in its mailbox give way, and are counted. Closing the mailbox ends the subscription.
+--- oldest letters in its mailbox give way, and are counted. A subscription ends with the scope it was made in, or when its
+--- mailbox is closed.
 
 local engine = require "core.mailbox"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local schedules = require "core.schedule"
+local tasks = require "core.task"
 require "stoke.mailbox" -- what subscribers can do with theirs
 
 local M = {}
@@ -24,7 +26,23 @@ Topic.__name = "stoke.topic"
 
 local named = engine.names "topics"
 
---- Subscribe.
+--- Subscribers from which on those that have left are looked for when another one comes.
+local SWEEP <const> = 64
+
+--- Those that have left need no letters.
+local function forget_closed(self)
+  local boxes, to = self.boxes, 0
+  for i = 1, #boxes do
+    local box = boxes[i]
+    boxes[i] = nil
+    if not box.closed then
+      to = to + 1
+      boxes[to] = box
+    end
+  end
+end
+
+--- Subscribe, until the scope around this ends, or the mailbox is closed.
 ---@param options? { capacity?: integer, full?: "wait"|"drop", retained?: boolean, types?: string|string[] } capacity of the mailbox
 ---  (1000); full: what is done when it is full (wait); retained: begin with the letter that was kept last; types: only letters of
 ---  these
@@ -45,11 +63,27 @@ function Topic:subscribe(options)
   end
   if type(types) == "string" then types = { types } end
   local set = types and {} or nil
-  for _, kind in ipairs(types or {}) do set[kind] = true end
+  errors.list("topic:subscribe: types", types or {})
+  for _, kind in ipairs(types or {}) do
+    if type(kind) ~= "string" or kind == "" then
+      errors.argument("topic:subscribe: types must be texts that are not empty, got %s", errors.describe(kind))
+    end
+    set[kind] = true
+  end
   local box = engine.new(nil, capacity)
+  local me = tasks.current()
+  if me then -- a task that fails must not keep publishers waiting for ever
+    box.owner = scopes.innermost(me)
+    scopes.own(box.owner, box)
+  end
   box.of, box.dropped, box.drops, box.wants = self.name, 0, full == "drop", set
   local kept = options.retained and self.kept
   if kept and (not set or set[kept.type]) then box:post(kept.type, kept.body) end
+  local count = #self.boxes
+  if count >= self.swept then -- subscribers come and go also where nobody publishes
+    forget_closed(self)
+    self.swept = math.max(SWEEP, 2 * #self.boxes)
+  end
   self.boxes[#self.boxes + 1] = box
   return box
 end
@@ -82,9 +116,7 @@ function Topic:publish(kind, body, options)
       if box:post(kind, body) then heard = heard + 1 end
     end
   end
-  for i = #self.boxes, 1, -1 do
-    if self.boxes[i].closed then table.remove(self.boxes, i) end
-  end
+  forget_closed(self)
   return heard
 end
 
@@ -121,7 +153,8 @@ function M.new(name)
   if type(name) ~= "string" or name == "" then
     errors.argument("stoke.topic: a name expected, got %s", errors.describe(name))
   end
-  return (named:get(name, function(schedule) return setmetatable({ name = name, boxes = {}, schedule = schedule }, Topic) end))
+  return (named:get(name, function(schedule) return setmetatable({ name = name, boxes = {}, swept = SWEEP, schedule = schedule },
+    Topic) end))
 end
 
 return setmetatable(M, { __call = function(_, ...) return M.new(...) end })

@@ -55,8 +55,10 @@ local INSERT = "INSERT INTO entries (kind,key,value,bytes,made,ttl,hits,freq,que
 ---@field rows table<string, table> by kind and key
 ---@field ghosts table<integer, 0|1> by mark: the queue that let it go
 
+--- Put an entry into the file, with room made for it; an error, where that fails.
+---@return stoke.error|nil err
 local function put(plan, entry, known)
-  local s, hits, mark = plan.s, entry.hits or 0, evict.mark_of(entry.key)
+  local hits, mark = entry.hits or 0, evict.mark_of(entry.key)
   local facts = json.encode(entry.facts) or "{}"
   local bytes = size_of(entry.value, facts, plan.page)
   local before, queue, freq, err = known.rows[entry.kind .. "\0" .. entry.key], 0, math.min(hits, evict.MOST), nil
@@ -72,7 +74,6 @@ local function put(plan, entry, known)
   local place = plan:add(queue, bytes)
   plan.batch:add(INSERT, entry.kind, engine.blob(entry.key), engine.blob(entry.value), bytes, entry.made, entry.ttl, hits, freq,
     queue, place, facts, mark)
-  return s and nil
 end
 
 local TOUCH = "UPDATE entries SET hits=hits+?1,freq=min(freq+?1," .. evict.MOST .. ") WHERE mark=?2 AND key=?3 AND kind=?4"
@@ -85,7 +86,7 @@ local function write_some(db, work, limits, room)
   local ok, err = evict.within(db, limits, function(plan)
     local batch = plan.batch
     while work.hits[hit] and plan:pages() < room do
-      local kind, key = work.hits[hit].id:match "^(%Z*)%z(.*)$"
+      local kind, key = work.hits[hit].id:match "^([^\0]*)\0(.*)$"
       batch:add(TOUCH, work.hits[hit].n, evict.mark_of(key), engine.blob(key), kind)
       plan.rows, hit = plan.rows + 1, hit + 1
     end

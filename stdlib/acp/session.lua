@@ -101,14 +101,6 @@ end
 
 function TOLD.tool_result(self, event) result(self, event.id, event.text, event.failed) end
 
-function TOLD.tool_progress(self, event)
-  local name = self.calls[event.id]
-  if not name then return end
-  local far = event.total and ("%g/%g"):format(event.done or 0, event.total) or event.done and ("%g"):format(event.done) or nil
-  local words = table.concat({ event.text, far }, " ")
-  self:update { sessionUpdate = "tool_call_update", toolCallId = name, status = "in_progress", content = content.of_call(words) }
-end
-
 function TOLD.handoff(self, event)
   say(self, "agent_thought_chunk", ("%s hands over to %s\n"):format(event.from, event.to))
 end

@@ -105,6 +105,9 @@ local function reply(client, message)
   if ok and result ~= nil then
     out = { id = message.id, result = result }
   else
+    if answer and not ok then
+      log.error(("MCP server %s: %s could not be answered"):format(client.name, message.method), { error = tostring(result) })
+    end
     client.refused = client.refused + 1
     out = rpc.refusal(message.id, -32601, "this client does not do " .. message.method)
   end

@@ -23,7 +23,10 @@ M.AGAIN, M.RETRY_MOST, M.LONG = 5, 30, 10
 local Wire = {}
 Wire.__index = Wire
 
+--- A request has the time of who waits for its answer. For a notification nobody waits but this connection, and for the one that
+--- ends the handshake all requests do.
 local TIMEOUT <const> = { connect = 10, first_byte = false, idle = false }
+local NOTICE <const> = { connect = 10, first_byte = 10, idle = 10 }
 
 local function head(self, message, entry)
   local client, out = self.client, {}
@@ -68,7 +71,7 @@ local function events(self, res, at)
     else
       local field, part = line:match "^(%l+): ?(.*)$"
       if field == "data" and (part ~= "" or data[1]) then
-        data[#data + 1], size = part, size + #part
+        data[#data + 1], size = part, size + #part + 1 -- an empty line takes memory, too
       elseif field == "id" then
         at.last = part
       elseif field == "retry" and part:find "^%d+$" then
@@ -150,7 +153,7 @@ local function post(self, line, message, entry)
   local id = message.method and message.id
   if self.hello and message.method ~= "notifications/initialized" then pcall(self.hello.await, self.hello) end
   local res = http.request { method = "POST", url = self.client.spec.url, body = line, headers = head(self, message, entry),
-    timeout = TIMEOUT, raise = false, stream = "lines", max_line = M.LINE, max_bytes = M.BODY, max_redirects = 0 }
+    timeout = id and TIMEOUT or NOTICE, raise = false, stream = "lines", max_line = M.LINE, max_bytes = M.BODY, max_redirects = 0 }
   local guard <close> = setmetatable({}, { __close = function() res:close() end }) -- luacheck: ignore
   if res.status >= 300 then
     local err, answer = refusal(self, res, id)

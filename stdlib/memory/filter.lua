@@ -76,7 +76,8 @@ function M.conditions(what, o)
   for name in next, o.tags or {} do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do
-    add(("json_extract(tags, '$.%s') = :tag%d"):format(name, i), "tag" .. i, o.tags[name])
+    params["path" .. i] = "$." .. name
+    add(("json_extract(tags, :path%d) = :tag%d"):format(i, i), "tag" .. i, o.tags[name])
   end
   return parts[1] and " AND " .. table.concat(parts, " AND ") or "", params
 end

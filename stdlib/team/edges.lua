@@ -45,6 +45,7 @@ function M.read(team, given, where)
     team.join[name] = how
   end
   local begin = type(given.begin) == "string" and { given.begin } or given.begin
+  errors.list(where .. ": begin", begin or {})
   for _, name in ipairs(begin or {}) do team.begin[make.check_name(team, where .. ": begin", name)] = true end
   for _, member in ipairs(team.members) do
     if not begin and not team.before[member.name][1] then team.begin[member.name] = true end

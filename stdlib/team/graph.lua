@@ -63,11 +63,15 @@ local function round(talk, team, state, ready)
     state.came[member.name] = {}
     state.visits[member.name] = (state.visits[member.name] or 0) + 1
   end
-  local results = talk:each(ready, function(_, i) return inputs[i], { plain = true, otherwise = "stop", why = "its turn" } end)
+  local hows = {}
+  local results = talk:each(ready, function(_, i)
+    hows[i] = { plain = true, otherwise = "stop", why = "its turn" }
+    return inputs[i], hows[i]
+  end)
   local next_ones, ends = {}, {}
   for i, member in ipairs(ready) do
     local text = results[i] and talk:say(member, results[i], true) or talk:words("team_gap", { agent = member.name,
-      problem = talk.failures[#talk.failures].message })
+      problem = hows[i].failed.message })
     table.insert(state.messages[member.name], { role = "assistant", content = text })
     local onward = follow(team, talk, member, text)
     if not onward[1] then ends[#ends + 1] = { name = member.name, text = text, result = results[i] or nil } end

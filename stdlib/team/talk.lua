@@ -15,8 +15,8 @@ local time = require "stoke.time"
 
 local M = {}
 
---- Bytes of a message in what a manager reads.
-local BYTES <const> = 1500
+--- Bytes of a message in what a manager reads, and messages before the question.
+local BYTES <const>, EARLIER <const> = 1500, 6
 
 ---@class stoke.team.talk: stoke.team.state
 ---@field run stoke.agent.run of the team
@@ -138,6 +138,21 @@ function Talk:task()
   return past.asked > 0 and past[past.asked].content or ""
 end
 
+--- The same for who hears nothing else: with what was said before it, in a session.
+---@return string
+function Talk:goal()
+  local past, lines = self.run.history, {}
+  for i = math.max(1, past.asked - EARLIER), past.asked - 1 do
+    local message = past[i]
+    local text = (message.role == "user" or message.role == "assistant") and message.content or ""
+    if text:find "%S" then
+      lines[#lines + 1] = self:words("team_said", { agent = message.name or message.role, text = cut(text, BYTES) })
+    end
+  end
+  if not lines[1] then return self:task() end
+  return self:words("team_earlier", { conversation = table.concat(lines, "\n\n"), task = self:task() })
+end
+
 -- ---- a member is asked --------------------------------------------------------------------------------------------------------
 
 --- The definition of a member at work in a conversation: its instructions, and a note that it is one of several.
@@ -256,6 +271,16 @@ end
 ---@field replace? fun(member: stoke.agent): stoke.agent|nil who else could do it; nil: nobody
 ---@field otherwise? "go_on"|"stop" what becomes of it where nothing else is said ("stop")
 ---@field replaced? boolean set here
+---@field failed? stoke.error set here: why it has no result
+
+--- What a member works with; where it takes the place of one whose answer was bound to a shape, its own is, too.
+local function in_place(self, member, how)
+  local definition = how.plain and member.definition or self:in_company(member)
+  local output = how.definition and how.definition.output
+  if output == nil or output == definition.output then return definition end
+  if definition.ready then definition = definition:ready() end
+  return setmetatable({ output = output }, { __index = definition })
+end
 
 --- Ask a member, and again, or somebody else, where it fails.
 ---@param member stoke.agent
@@ -269,7 +294,7 @@ function Talk:ask(member, messages, how)
   local tries, given, other = 0, messages, nil
   while true do
     tries = tries + 1
-    local definition = not other and how.definition or how.plain and member.definition or self:in_company(member)
+    local definition = not other and how.definition or in_place(self, member, how)
     self.run.steps = self.run.steps + 1
     self:tell { type = "speaker", agent = member.name, why = how.why }
     local past = history.new(given)
@@ -281,7 +306,10 @@ function Talk:ask(member, messages, how)
     if answer == "replace" and not substituted then answer = how.otherwise or "stop" end
     self:failed(member.name, err, answer)
     if answer == "stop" then error(err, 0) end
-    if answer == "go_on" then return nil, err end
+    if answer == "go_on" then
+      how.failed = err
+      return nil, err
+    end
     if substituted then other, member, tries = substituted, substituted, 0 end
     if MENDED[err.kind] or substituted then given = told(self, messages, err) end
   end

@@ -16,13 +16,15 @@ local M = {}
 --- Votes where there is one member and nothing is said.
 local VOTES <const> = 5
 
---- What makes two answers the same: a value of a schema as JSON, a text without its case, its punctuation at the ends, and its
---- spacing.
+--- What makes two answers the same: a value of a schema as JSON, a text without its case, its spacing, and the marks of sentences,
+--- quotes and emphasis at its ends. Signs stay: -5 is not 5, and C++ not C.
 ---@param result stoke.agent.result
 ---@return string
 function M.key(result)
   if result.output ~= nil then return json.digest(result.output) or result.text end
-  return (result.text:lower():gsub("%s+", " "):match "^[%s%p]*(.-)[%s%p]*$")
+  local text = result.text:lower():gsub("%s+", " ")
+  local words = text:match "^[%s\"'`*(]*(.-)[%s\"'`*).,;:!?]*$"
+  return words ~= "" and words or text
 end
 
 --- A member whose samples differ: each vote has a seed of its own where the agent has one, and no answer comes out of the cache.

@@ -127,6 +127,31 @@ test("ask gives up in time, says whether the letter was read, and takes it back 
   t.eq({ dead.count - before, dead.newest[#dead.newest].why }, { 1, "late" })
 end)
 
+test("ask says that there was no room where its letter never came into the mailbox", function(t)
+  local box <close> = stoke.mailbox("full shop", { capacity = 1 })
+  box:send "first"
+  local err = t.raises("timeout", box.ask, box, "price", 1, { timeout = 5 })
+  t.match(err.message, 'no answer to "price" within 5 s: there was no room for it, 1 letters wait')
+  t.eq(box:waiting(), 1)
+end)
+
+test("two that ask for a name at once get the same thing, also where making it waits", function(t)
+  local names = require "core.mailbox".names "things"
+  local made, got = 0, {}
+  local scope <close> = stoke.scope {}
+  scope:map({ 1, 2 }, function(i)
+    got[i] = names:get("one", function()
+      stoke.sleep(1)
+      made = made + 1
+      return { name = "one" }
+    end)
+  end)
+  t.eq(made, 2)
+  t.ok(got[1] == got[2])
+  names:drop(got[1])
+  t.eq(names.outside.count, 0)
+end)
+
 test("closing tells all who wait, and what is in it are dead letters", function(t)
   local before = stoke.mailbox.dead().count
   local box = stoke.mailbox("closing", { capacity = 1 })
@@ -251,6 +276,36 @@ test("topic: a subscriber that is behind keeps the publisher waiting, or lets th
   t.eq({ drops.dropped, drops:receive().body, drops:receive().body }, { 3, 4, 5 })
 end)
 
+test("topic: subscribers that come and go leave nothing behind, also where nobody publishes", function(t)
+  local news = stoke.topic "quiet news"
+  local stays <close> = news:subscribe()
+  for _ = 1, 1000 do news:subscribe():close() end
+  t.ok(#news.boxes < 100, #news.boxes)
+  t.eq({ news:subscribers(), news:publish("n", 1), stays:receive().body }, { 1, 1, 1 })
+end)
+
+test("topic: types that are none are refused in words", function(t)
+  local news = stoke.topic "odd news"
+  t.match(t.raises("argument", news.subscribe, news, { types = 5 }).message, "topic:subscribe: types must be a list")
+  t.match(t.raises("argument", news.subscribe, news, { types = { 1 } }).message, "types must be texts")
+end)
+
+test("topic: a subscriber whose task has failed keeps nobody waiting", function(t)
+  local news = stoke.topic "lonely news"
+  local task = stoke.spawn(function()
+    stoke.try(function()
+      local mine = news:subscribe { capacity = 1 }
+      mine:receive()
+      error "a bug"
+    end)
+    stoke.sleep(1)
+  end)
+  stoke.sleep(0)
+  for i = 1, 5 do news:publish("n", i) end
+  task:await()
+  t.eq(news:subscribers(), 0)
+end)
+
 -- ---- shared values --------------------------------------------------------------------------------------------------------------
 
 test("shared: who reads gets a copy; set with a version loses against who was faster", function(t)
@@ -261,6 +316,13 @@ test("shared: who reads gets a copy; set with a version loses against who was fa
   t.ok(board:set(value, version))
   t.eq({ board:set({ n = 8 }, version), board:get().n }, { false, 7 })
   t.match(t.raises("argument", board.set, board, { f = print }).message, "f is a function")
+end)
+
+test("shared: a version that is none, and a value that is kept otherwise than is said, are refused", function(t)
+  local board = stoke.shared("plain board", 1, { durable = false })
+  t.match(t.raises("argument", board.changed, board, "1").message, "the version must be what shared:get%(%) gave")
+  t.match(t.raises("argument", stoke.shared, "plain board", 1, { durable = true }).message, "is of this process alone")
+  t.ok(stoke.shared "plain board" == board)
 end)
 
 test("shared: updates that wait in their middle lose nothing", function(t)

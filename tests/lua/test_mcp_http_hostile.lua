@@ -128,6 +128,35 @@ test("mcp http hostile: an event, a line and a body without end are refused, and
   t.ok(collectgarbage "count" < 120 * 1024, collectgarbage "count")
 end)
 
+test("mcp http hostile: an event of empty lines without end is refused, too", function(t)
+  local wire = require "stoke.mcp.http"
+  local before = wire.LINE
+  local _ <close> = setmetatable({}, { __close = function() wire.LINE = before end })
+  wire.LINE = 1 << 16
+  local err = failure(t, function(_, res)
+    res:start(200, EVENTS)
+    res:write "data: x\n"
+    for _ = 1, 100 do res:write(("data:\n"):rep(1000)) end
+    return true
+  end)
+  t.eq(err.kind, "limit")
+end)
+
+test("mcp http hostile: a server that never answers the end of the handshake keeps nobody waiting for long", function(t)
+  local server <close> = http.serve { mem = "bad", handler = function(req, res) -- luacheck: ignore
+    if req.method ~= "POST" then return res:reply(405) end
+    local message = json.decode(req.body)
+    if message.method == "server/discover" then return res:reply(400) end
+    if message.method == "notifications/initialized" then return stoke.sleep(1000) end
+    return res:reply(200, JSON, result(message.id, message.method == "initialize"
+      and { protocolVersion = "2025-11-25", capabilities = {} } or TEXT))
+  end }
+  local peer <close> = connect()
+  local began = stoke.time.monotonic()
+  t.eq(peer:call("x").text, "done")
+  t.ok(stoke.time.monotonic() - began < 15)
+end)
+
 test("mcp http hostile: a flood of events that nobody asked for is slowed down, and the answer behind it comes", function(t)
   local server <close> = serve(function(message, res) -- luacheck: ignore
     if message.method ~= "tools/call" then return false end

@@ -152,6 +152,20 @@ test("swarm: `to` says who may hand over to whom; a name that is none is refused
   t.match(t.raises("argument", desk, world, { begin = "nobody" }).message, "begin names")
 end)
 
+test("swarm: two names that are one in a call are refused when the team is made", function(t)
+  local world <close> = teams {}
+  local err = t.raises("argument", stoke.team.swarm, { members = { world.agent "desk 1", world.agent "desk.1" } })
+  t.match(err.message, '"desk 1" and "desk.1" are the same name in a call of a model, transfer_to_desk_1')
+  t.match(t.raises("argument", desk, world, { outside = { billing = "The real one" } }).message, '"billing" and "billing" are')
+end)
+
+test("swarm: where a member fails and the team goes on, the conversation goes back to who began", function(t)
+  local world <close> = teams { triage = { to("billing", "x"), "I do it myself." }, billing = { { error = "boom", status = 400 } } }
+  local result = desk(world, { on_failure = "go_on", retries = 0 }):run "My invoice is wrong"
+  t.eq({ result.text, result.agent, #result.turns }, { "I do it myself.", "triage", 3 })
+  t.match(world.asked.triage[2][4].content, "^billing: %(billing could not answer: .*boom")
+end)
+
 test("swarm: a member's own tools run before it hands over", function(t)
   local looked = 0
   local look = stoke.tool { name = "look", params = {}, run = function() looked = looked + 1 return "seen" end }

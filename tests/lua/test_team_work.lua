@@ -104,6 +104,26 @@ test("orchestrate: planner and editor may be agents of the script's", function(t
   t.eq({ result.text, result.agent, result.tasks[1].worker }, { "written", "pen", "solo" })
 end)
 
+test("orchestrate: who takes the planner's place is bound to the shape of a plan, too", function(t)
+  local world <close> = teams({ planner = says(FAILS), spare = function(request)
+    return request.format and { json = { parts = { { part = "one", worker = "ada" } } } } or "no plan"
+  end, ada = "counted", team = "one" }, { slots = 8 })
+  local team = crew(world, { planner = world.agent "planner", substitute = world.agent "spare", retries = 0,
+    aggregate = function(tasks) return tasks[1].text end })
+  t.eq(team:run("Count").text, "counted")
+end)
+
+test("orchestrate: in a session the planner and the workers hear what was said before", function(t)
+  local world <close> = teams { solo = says "done", team = function(request)
+    return request.format and { json = { parts = { { part = "all" } } } } or "answered"
+  end }
+  local chat = stoke.team.orchestrate({ members = { world.agent "solo" } }):session()
+  chat:run "Compare A and B"
+  chat:run "And C?"
+  t.match(world.asked.team[3][2].content, "^The task:\nuser: Compare A and B\n\nassistant: answered\n\nNow: And C%?\n")
+  t.match(world.asked.solo[2][2].content, "Now: And C%?\n\nYour part:\nall")
+end)
+
 -- ---- ledger -----------------------------------------------------------------------------------------------------------------
 
 local function verdict(done, progress, next_one)
@@ -239,6 +259,17 @@ test("graph: several ends are one answer with names; a failure ends it, or goes 
   t.match(on.asked.b[1][2].content, "a:\n%(a could not answer: .*boom")
 end)
 
+test("graph: of two that fail at once each gap has its own error", function(t)
+  local function fails(words) return function() return { error = words, status = 400, delay = words == "first" and 1 or 3 } end end
+  local world <close> = teams { ada = fails "first", bob = fails "second", eve = says "done" }
+  local team = graph(world, { "ada", "bob", "eve" }, { edges = { { "ada", "eve" }, { "bob", "eve" } }, join = { eve = "all" },
+    on_failure = "go_on", retries = 0 })
+  team:run "go"
+  local read = world.asked.eve[1][2].content
+  t.match(read, "ada could not answer: [^\n]*first")
+  t.match(read, "bob could not answer: [^\n]*second")
+end)
+
 test("graph: wrong edges say what is wrong", function(t)
   local world <close> = teams {}
   local function wrong(given, pattern) t.match(t.raises("argument", graph, world, { "ada", "bob" }, given).message, pattern) end
@@ -247,5 +278,6 @@ test("graph: wrong edges say what is wrong", function(t)
   wrong({ edges = { "ada" } }, "edges%[1%] must be")
   wrong({ edges = { { "ada", "bob", on = 1 } } }, "edges%[1%] must be .* the key on")
   wrong({ edges = { { "ada", "bob" }, { "bob", "ada" } } }, "say with whom it begins")
+  wrong({ edges = { { "ada", "bob" } }, begin = 1 }, "begin must be a list, got 1")
   wrong({ edges = { { "ada", "bob" } }, join = { bob = "some" } }, "join.bob must be")
 end)

@@ -75,6 +75,9 @@ local M = {}
 ---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
 ---@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a
 ---  model, promises this, or is known again by a key
+---@field keyed? "disk"|"commit"|fun(q): string? whoever does its work knows it again by the effect's key: what led to it is kept
+---  before, so that no later life of the run asks something else under that key. "disk": whoever it is outlives a power cut;
+---  "commit": it is this store, or what may be done twice after one
 ---@field lasting? boolean its outcome is on the disk before the run goes on from it
 ---@field older? fun(q: any): any its outcome where a journal that goes on does not have it
 ---@field said? fun(value: any): any, string? what a person says came of it, as its driver gives it; nil and how that is written

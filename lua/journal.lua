@@ -196,12 +196,26 @@ local function intend(call)
   return err and err.kind == "cancelled" and err or nil
 end
 
+--- The work of an effect that is known again by its key begins when what led to it is kept. Otherwise a run that is killed, and
+--- then gets other outcomes first, could ask something else under the same key, and be given the answer to what it asked before.
+--- Whoever outlives a power cut is asked when it is on the disk.
+local function settle(call)
+  local journal = call.context.journal
+  call.intend = nil
+  return (call.keyed == "disk" and keep.barrier or keep.commit)(journal)
+end
+
 --- Before an effect is done of which a log is kept. Where the body of an effect is looked through, whatever changes the world in it
 --- counts, also what could be done again by itself: done again after it, the rest of the body would see another world.
 local function prepare(journal, row, call, def, q)
   keep.make_room(journal)
   call.row, call.since = row, row.time
   local class, inner = row.class, call.context.inside
+  local keyed = class == "idempotent" and not inner and outcomes.keyed(def, q)
+  if keyed then
+    call.intend, call.keyed = settle, keyed
+    return
+  end
   if class == "pure" or inner == true or class ~= "unsafe" and not inner or def.through and def.through(q) then return end
   if class == "unsafe" or not outcomes.repeats(def, q) then call.intend = intend end
 end

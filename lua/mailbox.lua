@@ -363,6 +363,7 @@ function Mailbox:shut()
   if schedules.any then schedules.check(self.schedule, "mailbox", "mailbox:close") end
   self.closed = true
   M.forget(self)
+  if self.owner then scopes.disown(self.owner, self) end
   for i = self.first, self.last do
     local letter = self[i]
     self[i] = nil
@@ -423,8 +424,8 @@ function Names:get(name, make)
       { hint = "names are for what lives long; close what nobody reads" })
   end
   object = make(schedule)
-  local other = own.by_name[name]
-  if other then return other, false end -- making it waited, and somebody was faster
+  local faster = own.by_name[name] -- somebody made it while this one waited for its store
+  if faster then return faster, false end
   own.by_name[name], own.count = object, own.count + 1
   return object, true
 end

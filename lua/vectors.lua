@@ -134,8 +134,11 @@ function M.check_vector(vector, dim, metric, what)
   end
   local packed = type(vector) == "table" and M.pack(vector) or vector
   local count = #packed // 4
-  if #packed % 4 ~= 0 or count == 0 or count ~= (dim or count) then
-    errors.argument("%s: the vector has %g numbers, and the set is for %s", what, #packed / 4, dim or "at least one")
+  if #packed % 4 ~= 0 then
+    errors.argument("%s: a string of vectors.pack has four bytes for each number, and this one %d bytes", what, #packed)
+  end
+  if count == 0 or count ~= (dim or count) then
+    errors.argument("%s: the vector has %d numbers, and the set is for %s", what, count, dim or "at least one")
   end
   local length = host.length(packed)
   if not length then errors.argument("%s: a number of the vector is not finite, or too large for f32", what) end

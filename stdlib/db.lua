@@ -41,7 +41,7 @@ M.null = json.null
 ---@return table
 ---Raises `argument`.
 ---
---- Example: `notes:exec("insert into images (bytes) values (?)", stoke.db.blob(bytes))`
+--- Example: `book:exec("insert into images (bytes) values (?)", stoke.db.blob(bytes))`
 function M.blob(bytes)
   if type(bytes) ~= "string" then errors.argument("db.blob: a string expected, got %s", errors.describe(bytes)) end
   return parameters.blob(bytes)
@@ -103,7 +103,7 @@ end
 --- Close it, and what is still read from it; a no-op the second time. What `<close>` and the end of its scope do.
 ---Raises `argument` inside a transaction of it.
 ---
---- Example: `notes:close()`
+--- Example: `book:close()`
 function Db:close()
   scopes.check_self(self, Db, "db:close()")
   local me = task.current()
@@ -207,7 +207,7 @@ end
 ---Raises `db` (with `code`, `sql`, `parameter`, and for a constraint `table` and `columns`), `limit` for more rows than `max_rows`,
 ---`argument`, `cancelled`.
 ---
---- Example: `for _, row in ipairs(notes:query("select * from notes where id > :id", { id = 3 })) do print(row.text) end`
+--- Example: `for _, row in ipairs(book:query("select * from notes where id > :id", { id = 3 })) do print(row.text) end`
 function Db:query(sql, ...)
   check_self(self, "db:query")
   local most = self.max_rows
@@ -225,7 +225,7 @@ end
 ---@return table<string, any>|nil row
 ---Raises as db:query.
 ---
---- Example: `local count = notes:one("select count(*) as n from notes").n`
+--- Example: `local count = book:one("select count(*) as n from notes").n`
 function Db:one(sql, ...)
   local answer = ask(self, "db:one", 1, sql, ...)
   local row = answer.rows and answer.rows[1]
@@ -242,7 +242,7 @@ end
 ---@return integer|nil last_id the rowid of the row inserted last
 ---Raises as db:query.
 ---
---- Example: `local _, id = notes:exec("insert into notes (text) values (:text)", { text = "buy milk" })`
+--- Example: `local _, id = book:exec("insert into notes (text) values (:text)", { text = "buy milk" })`
 function Db:exec(sql, ...)
   check_self(self, "db:exec")
   local found, params = parameters.check(self.path, "db:exec", sql, ...)
@@ -286,7 +286,7 @@ Rows.__close = Rows.close
 ---@return stoke.db.rows iterator for generic `for`
 ---Raises as db:query.
 ---
---- Example: `for row in notes:each "select id, text from notes" do print(row.id, row.text) end`
+--- Example: `for row in book:each "select id, text from notes" do print(row.id, row.text) end`
 function Db:each(sql, ...)
   check_self(self, "db:each")
   local found, params = parameters.check(self.path, "db:each", sql, ...)
@@ -384,7 +384,7 @@ for _, name in ipairs { "query", "one", "exec", "each", "transaction" } do Trans
 ---@param path string
 ---Raises `db`, `denied` (a policy), `argument`, `cancelled`.
 ---
---- Example: `notes:backup "notes-copy.db"`
+--- Example: `book:backup "notes-copy.db"`
 function Db:backup(path)
   scopes.check_self(self, Db, "db:backup()")
   check_path(path, "db:backup")

@@ -39,6 +39,9 @@ M.HALF_LIFE = 3 * 24 * 3600
 --- Bytes of a text at most.
 ---@private
 M.LONGEST = 16384
+--- Texts of one list that are written with one statement.
+---@private
+M.TOGETHER = 1000
 
 local TABLES = [[
 CREATE TABLE IF NOT EXISTS NAME (
@@ -240,6 +243,51 @@ local function write(self, tx, row)
   return id, true
 end
 
+local KNOWN = "SELECT id, key FROM NAME WHERE key IN (SELECT value FROM json_each(?))"
+
+local INSERT_ALL = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
+  SELECT json_extract(r.value, '$.text'), json_extract(r.value, '$.key'), json_extract(r.value, '$.kind'),
+  json_extract(r.value, '$.importance'), json_extract(r.value, '$.origin'), json_extract(r.value, '$.tags'),
+  json_extract(r.value, '$.sources'), json_extract(r.value, '$.created'), json_extract(r.value, '$.created')
+  FROM json_each(:rows) AS r ORDER BY r.key;
+  INSERT INTO NAME_words (rowid, text) SELECT id, text FROM NAME WHERE id > :last]]
+
+local function list_of(values) return errors.check(json.encode(json.array(values))) end
+
+--- Write rows first to last, within a transaction, in a few statements: one for each row would be most of the time.
+local function write_all(self, tx, rows, first, last, ids, embedded)
+  local keys, known, fresh, again, vector_rows = {}, {}, {}, {}, {}
+  for i = first, last do
+    if rows[i].key ~= db.null then keys[#keys + 1] = rows[i].key end
+  end
+  for row in tx:each(named(self, KNOWN), list_of(keys)) do known[row.key] = row.id end
+  local places = {} -- of the new ones in the list
+  for i = first, last do
+    local key = rows[i].key
+    if key ~= db.null and known[key] then
+      again[#again + 1] = i
+    else
+      fresh[#fresh + 1], places[#places + 1] = json.object(rows[i]), i
+      if key ~= db.null then known[key] = true end
+    end
+  end
+  local before = tx:one(named(self, "SELECT coalesce(max(id), 0) AS id FROM NAME")).id
+  if fresh[1] then tx:exec(named(self, INSERT_ALL), { rows = list_of(fresh), last = before }) end
+  local n = 0
+  for row in tx:each(named(self, "SELECT id, key FROM NAME WHERE id > ? ORDER BY id"), before) do
+    n = n + 1
+    local i = places[n]
+    ids[i] = row.id
+    if row.key then known[row.key] = row.id end
+    if embedded[i] then vector_rows[#vector_rows + 1] = { id = row.id, vector = embedded[i], tags = { kind = rows[i].kind } } end
+  end
+  for _, i in ipairs(again) do
+    ids[i] = known[rows[i].key]
+    tx:exec(named(self, AGAIN), { id = ids[i], created = rows[i].created, importance = rows[i].importance })
+  end
+  if vector_rows[1] then self.vectors:add_all(vector_rows) end
+end
+
 --- Remember a text. One that is remembered already, but for case and spaces, is not added again: it counts as used now, and the
 --- greater importance holds; its origin stays.
 ---@param text string
@@ -282,13 +330,9 @@ function Memory:add_all(list)
   end
   local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
   self.db:transaction(function(tx)
-    local new = {}
-    for i, row in ipairs(rows) do
-      local id, added = write(self, tx, row)
-      ids[i] = id
-      if added and embedded[i] then new[#new + 1] = { id = id, vector = embedded[i], tags = { kind = row.kind } } end
+    for first = 1, #rows, M.TOGETHER do
+      write_all(self, tx, rows, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
     end
-    if new[1] then self.vectors:add_all(new) end -- one statement: thousands of them are most of the time
   end)
   return ids
 end

@@ -158,7 +158,7 @@ end
 ---Raises `argument` (also: the index is of another model, or about other texts), `os`, `db`, `limit` (max_files), `denied`,
 ---`cancelled`, and what embedding raises.
 ---
---- Example: `local notes <close> = stoke.notes.open("docs", { only = { "*.md" }, file = "docs.notes" })`
+--- Example: `local letters <close> = stoke.notes.open { "The ferry leaves at nine.", { name = "food", text = "A bakery." } }`
 function M.open(source, options)
   local self, o = settings(options)
   self.folder, self.list = source_of(source)
@@ -176,7 +176,7 @@ end
 
 --- Close them; a database that was given stays open. What `<close>` does.
 ---
---- Example: `notes:close()`
+--- Example: `handbook:close()`
 function Notes:close()
   scopes.check_self(self, Notes, "notes:close()")
   if self.vectors then self.vectors:close() end
@@ -191,7 +191,7 @@ Notes.__close = Notes.close
 ---@return stoke.notes.report report also in `notes.report`
 ---Raises `os`, `db`, `limit`, `denied`, `cancelled`, and what embedding raises: what was read before is kept.
 ---
---- Example: `print(#notes:refresh().changed)`
+--- Example: `print(#handbook:refresh().changed)`
 function Notes:refresh()
   scopes.check_self(self, Notes, "notes:refresh()")
   local permit <close> = self.reading:acquire() -- luacheck: ignore permit
@@ -215,7 +215,7 @@ end
 ---@return fun(): stoke.notes.report iterator for generic `for`
 ---Raises `argument` for notes of a list, and as notes:refresh and fs.watch.
 ---
---- Example: `for report in notes:watch() do print(#report.added, #report.changed, #report.gone) end`
+--- Example: `for report in handbook:watch() do print(#report.added, #report.changed, #report.gone) end`
 function Notes:watch()
   scopes.check_self(self, Notes, "notes:watch()")
   if not self.folder then errors.argument "notes:watch: these are notes of a list of texts, which nobody can watch" end
@@ -251,7 +251,7 @@ end
 ---@return stoke.notes.file[]
 ---Raises `db`, `cancelled`.
 ---
---- Example: `for _, one in ipairs(notes:files()) do print(one.file, one.passages, one.skipped) end`
+--- Example: `for _, one in ipairs(handbook:files()) do print(one.file, one.passages, one.skipped) end`
 function Notes:files()
   scopes.check_self(self, Notes, "notes:files()")
   local out = {}
@@ -283,7 +283,7 @@ end
 ---@return stoke.notes.hit[]
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
 ---
---- Example: `local hits = notes:search("deadlines", { k = 3, filter = "guide/*.md" })`
+--- Example: `local hits = handbook:search("deadlines", { k = 3, filter = "guide/*.md" })`
 function Notes:search(question, options)
   scopes.check_self(self, Notes, "notes:search()")
   local o = errors.options(options, SEARCH, "notes:search")
@@ -305,7 +305,7 @@ end
 ---Raises `argument`, `db`, and what agent:run raises: `invalid_output` where the model cites no passage that there is, however
 ---often it is asked.
 ---
---- Example: `print(notes:ask("When does the ferry leave?", { model = "qwen2.5:3b" }).text)`
+--- Example: `print(handbook:ask("When does the ferry leave?", { model = "qwen2.5:3b" }).text)`
 function Notes:ask(question, options)
   scopes.check_self(self, Notes, "notes:ask()")
   return ask.run(self, question, options)
@@ -317,7 +317,7 @@ end
 ---@return stoke.tool
 ---Raises `argument`.
 ---
---- Example: `local bot = stoke.agent { model = m, tools = { notes:tool { k = 4 } } }`
+--- Example: `local bot = stoke.agent { model = m, tools = { handbook:tool { k = 4 } } }`
 function Notes:tool(options)
   scopes.check_self(self, Notes, "notes:tool()")
   return ask.tool(self, options)

@@ -6,12 +6,14 @@
 ---     print(mine:receive().body)
 ---
 --- A subscriber that is behind by the capacity of its mailbox keeps publishers waiting, unless it says `full = "drop"`: then the
---- oldest letters in its mailbox give way, and are counted. Closing the mailbox ends the subscription.
+--- oldest letters in its mailbox give way, and are counted. A subscription ends with the scope it was made in, or when its
+--- mailbox is closed.
 
 local engine = require "core.mailbox"
 local errors = require "core.errors"
 local scopes = require "core.scope"
 local schedules = require "core.schedule"
+local tasks = require "core.task"
 require "stoke.mailbox" -- what subscribers can do with theirs
 
 local M = {}
@@ -40,7 +42,7 @@ local function forget_closed(self)
   end
 end
 
---- Subscribe.
+--- Subscribe, until the scope around this ends, or the mailbox is closed.
 ---@param options? { capacity?: integer, full?: "wait"|"drop", retained?: boolean, types?: string|string[] } capacity of the mailbox
 ---  (1000); full: what is done when it is full (wait); retained: begin with the letter that was kept last; types: only letters of
 ---  these
@@ -69,6 +71,11 @@ function Topic:subscribe(options)
     set[kind] = true
   end
   local box = engine.new(nil, capacity)
+  local me = tasks.current()
+  if me then -- a task that fails must not keep publishers waiting for ever
+    box.owner = scopes.innermost(me)
+    scopes.own(box.owner, box)
+  end
   box.of, box.dropped, box.drops, box.wants = self.name, 0, full == "drop", set
   local kept = options.retained and self.kept
   if kept and (not set or set[kept.type]) then box:post(kept.type, kept.body) end

@@ -1,9 +1,9 @@
 --- Sets of vectors, in memory or kept in a file: the rows nearest to a vector, exactly. For what a model embeds: notes, memories,
 --- documents, questions that were asked before.
 ---
----     local notes <close> = stoke.vectors "notes.vectors"
----     notes:add("milk", stoke.ollama.embed("all-minilm", "buy milk")[1], { list = "home" })
----     for _, hit in ipairs(notes:search(query, 5, { filter = { list = "home" } })) do print(hit.id, hit.score) end
+---     local set <close> = stoke.vectors "notes.vectors"
+---     set:add("milk", stoke.ollama.embed("all-minilm", "buy milk")[1], { list = "home" })
+---     for _, hit in ipairs(set:search(query, 5, { filter = { list = "home" } })) do print(hit.id, hit.score) end
 ---
 --- A search compares with every vector of the set: nothing is built or trained beforehand, what was just added is found, and no
 --- row is missed. In a set of 10,000 rows or more it runs on another thread. All vectors of a set have the same number of numbers,
@@ -194,7 +194,7 @@ end
 ---@return stoke.vectors.set
 ---Raises `argument`, `db`, `os`, `denied` (a policy), `limit` (the file's set needs more than max_bytes), `cancelled`.
 ---
---- Example: `local notes <close> = stoke.vectors.open("notes.vectors", { max_rows = 100000 })`
+--- Example: `local set <close> = stoke.vectors.open("notes.vectors", { max_rows = 100000 })`
 function M.open(where, options)
   local o = check_options(options)
   if where == nil then
@@ -210,7 +210,7 @@ end
 
 --- Close it; a database that was given stays open. What `<close>` does.
 ---
---- Example: `notes:close()`
+--- Example: `set:close()`
 function Set:close()
   scopes.check_self(self, Set, "vectors:close()")
   if self.own then self.db:close() end
@@ -230,10 +230,10 @@ local function check_row(self, id, tags, what)
 end
 
 --- The vectors of rows as f32, checked against the set; an empty set is for vectors like the first of them, once all are fit.
-local function check_vectors(self, rows, what)
+local function check_vectors(self, rows, name)
   local packed, dim = {}, self.dim
   for i, row in ipairs(rows) do
-    packed[i] = core.check_vector(row.vector, dim, self.metric, what)
+    packed[i] = core.check_vector(row.vector, dim, self.metric, name(i))
     dim = dim or #packed[i] // 4
   end
   if self.dim or not dim then return packed end
@@ -262,22 +262,15 @@ local function change(self, sql, params)
   error(worded(self, changes), 0)
 end
 
---- Add rows together: in a file all of them or none. A row whose id is there is replaced.
----@param rows { id: string|integer, vector: number[]|string, tags?: table<string, string|number|boolean> }[]
----Raises `argument` (another number of numbers, one that is not finite, a zero vector by cosine: then none is added), `limit` (the
----set is full), `db` (a full disk: nothing is changed), `denied`, `cancelled`.
----
---- Example: `notes:add_all { { id = 1, vector = v1 }, { id = 2, vector = v2, tags = { list = "home" } } }`
-function Set:add_all(rows)
-  scopes.check_self(self, Set, "vectors:add_all()")
-  errors.list("vectors:add_all: the rows", rows)
+-- `name` says in an error where a row came from.
+local function add_rows(self, rows, name)
   local list = {}
   for i, row in ipairs(rows) do
-    if type(row) ~= "table" then errors.argument("vectors:add_all: row %d is %s", i, errors.describe(row)) end
-    check_row(self, row.id, row.tags, "vectors:add_all")
+    if type(row) ~= "table" then errors.argument("%s is %s", name(i), errors.describe(row)) end
+    check_row(self, row.id, row.tags, name(i))
     list[i] = { i = core.plain_id(row.id), t = row.tags and next(row.tags) ~= nil and row.tags or nil }
   end
-  local packed = check_vectors(self, rows, "vectors:add_all")
+  local packed = check_vectors(self, rows, name)
   if not self.db then
     for i, row in ipairs(rows) do self.memory:add(row.id, packed[i], row.tags) end
   elseif #rows > 0 then
@@ -287,16 +280,28 @@ function Set:add_all(rows)
   end
 end
 
+--- Add rows together: in a file all of them or none. A row whose id is there is replaced.
+---@param rows { id: string|integer, vector: number[]|string, tags?: table<string, string|number|boolean> }[]
+---Raises `argument` (another number of numbers, one that is not finite, a zero vector by cosine: then none is added), `limit` (the
+---set is full), `db` (a full disk: nothing is changed), `denied`, `cancelled`.
+---
+--- Example: `set:add_all { { id = 1, vector = v1 }, { id = 2, vector = v2, tags = { list = "home" } } }`
+function Set:add_all(rows)
+  scopes.check_self(self, Set, "vectors:add_all()")
+  errors.list("vectors:add_all: the rows", rows)
+  add_rows(self, rows, function(i) return "vectors:add_all: row " .. i end)
+end
+
 --- Add a row, or replace the one that has this id.
 ---@param id string|integer
 ---@param vector number[]|string
 ---@param tags? table<string, string|number|boolean>
 ---Raises as add_all.
 ---
---- Example: `notes:add("milk", vector, { list = "home" })`
+--- Example: `set:add("milk", vector, { list = "home" })`
 function Set:add(id, vector, tags)
   scopes.check_self(self, Set, "vectors:add()")
-  self:add_all { { id = id, vector = vector, tags = tags } }
+  add_rows(self, { { id = id, vector = vector, tags = tags } }, function() return "vectors:add" end)
 end
 
 --- Delete rows.
@@ -304,7 +309,7 @@ end
 ---@return integer deleted how many of them were there
 ---Raises `argument`, `db`, `denied`, `cancelled`.
 ---
---- Example: `notes:delete "milk"`
+--- Example: `set:delete "milk"`
 function Set:delete(...)
   scopes.check_self(self, Set, "vectors:delete()")
   local ids, deleted = table.pack(...), 0
@@ -326,7 +331,7 @@ end
 ---@return table|nil tags
 ---Raises `argument`, `db`, `cancelled`.
 ---
---- Example: `local vector, tags = notes:get "milk"`
+--- Example: `local vector, tags = set:get "milk"`
 function Set:get(id)
   scopes.check_self(self, Set, "vectors:get()")
   check_row(self, id, nil, "vectors:get")
@@ -349,7 +354,7 @@ end
 ---@return stoke.vectors.hit[]
 ---Raises `argument`, `db`, `limit`, `os` (memory), `cancelled`.
 ---
---- Example: `local hits = notes:search(query, 5, { filter = { list = { "home", "work" } }, min = 0.6 })`
+--- Example: `local hits = set:search(query, 5, { filter = { list = { "home", "work" } }, min = 0.6 })`
 function Set:search(vector, k, options)
   scopes.check_self(self, Set, "vectors:search()")
   options = errors.options(options, SEARCH, "vectors:search")
@@ -367,7 +372,7 @@ end
 ---@return integer rows
 ---Raises `db`, `cancelled`.
 ---
---- Example: `print(notes:count())`
+--- Example: `print(set:count())`
 function Set:count()
   scopes.check_self(self, Set, "vectors:count()")
   if not self.db then return self.memory and self.memory:count() or 0 end
@@ -379,7 +384,7 @@ end
 ---@return integer bytes
 ---Raises `db`, `limit`, `cancelled`.
 ---
---- Example: `print(notes:bytes() // 1024, "KiB")`
+--- Example: `print(set:bytes() // 1024, "KiB")`
 function Set:bytes()
   scopes.check_self(self, Set, "vectors:bytes()")
   if not self.db then return self.memory and self.memory:bytes() or 0 end

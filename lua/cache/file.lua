@@ -316,6 +316,21 @@ function File:peek(kind, key)
   return entry and entry.value
 end
 
+--- An answer was given as it came, not out of the file: its entry counts as asked for. It may not be there yet.
+---@param places { kind: string, key: string }[] where it may be kept, those of a route in their order
+---
+--- Example: `file:given { { kind = "exact", key = key } }`
+function File:given(places)
+  local at = places[1]
+  for _, one in ipairs(places) do
+    if self:peek(one.kind, one.key) then
+      at = one
+      break
+    end
+  end
+  touch(self, id_of(at.kind, at.key))
+end
+
 --- The same as File:get, of the disk alone: another process may just have written it.
 ---@param kind string
 ---@param key string

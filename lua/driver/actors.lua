@@ -52,14 +52,14 @@ local function send(q, call, asked)
   return store, sent, actor
 end
 
-effect.define("actor.send", { class = "idempotent", repeats = true, run = function(q, call)
+effect.define("actor.send", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
     send(q, call)
     return true
   end)
 end })
 
-effect.define("actor.ask", { class = "idempotent", repeats = true, run = function(q, call)
+effect.define("actor.ask", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
     local message = errors.check(actors.await(send(q, call, true)))
     if message.error then error(message.error, 0) end

@@ -38,10 +38,14 @@ local function class_of(q) return SAFE[q.method] or q.idempotency and "idempoten
 --- Does its server know it again?
 local function is_known(q) return q.idempotency end
 
+--- It outlives a power cut.
+local function known_to(q) return q.idempotency and "disk" end
+
 --- A request with the key by which its server knows it again: in a journalled run the same each time it is done.
 local function with_key(q, call)
   if not q.idempotency then return q end
-  local key = call and call.key and call.context.journal:idempotency(call.key)
+  local asked = call and call.key and ("%s\n%s\n%s\n%s"):format(call.key, q.method, q.url, require "core.hash".sha256(q.body or ""))
+  local key = asked and call.context.journal:idempotency(asked)
     or random.stream("idempotency"):bytes(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
   local out = {}
   for name, value in next, q do out[name] = value end
@@ -144,7 +148,7 @@ end
 
 effect.define("http.request", {
   said = said,
-  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known, keyed = known_to,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, fetch, function() end) end
@@ -200,7 +204,8 @@ end
 
 effect.define("http.stream", {
   resume = resume,
-  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known,
+  stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
+  repeats = is_known, keyed = known_to,
   run = function(q, call)
     q = with_key(q, call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end

@@ -38,7 +38,8 @@ local function attempt(work, q, key, row)
 end
 
 effect.define("step", { class = function(q) return q.idempotent and "idempotent" or "unsafe" end, metered = true,
-  repeats = true, reconcile = function(_, call) return call.work.reconcile end, label = function(q) return "step " .. q.name end,
+  repeats = true, keyed = "commit", reconcile = function(_, call) return call.work.reconcile end,
+  label = function(q) return "step " .. q.name end,
   run = function(q, call, work)
     local key = call and call.key and call.context.journal:idempotency(call.key) or nil
     local pause = FIRST
@@ -82,7 +83,7 @@ local function child_id(call)
   return hash.sha256(("child\n%s\n%s"):format(journal.run_id or journal.id, call.key)):sub(1, 16)
 end
 
-effect.define("run.start", { class = "idempotent", repeats = true, run = function(q, call)
+effect.define("run.start", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
     local id = q.id or child_id(call)
     runs.start(q.workflow, q.input, id)
@@ -120,7 +121,7 @@ effect.define("run.status", { class = "pure", run = function(q)
   end)
 end })
 
-effect.define("run.send", { class = "idempotent", repeats = true, run = function(q, call)
+effect.define("run.send", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
     local journal = call and call.context.journal
     runs.signal(q.id, q.name, q.value, journal and call.key and journal:idempotency(call.key) or nil)

@@ -213,7 +213,7 @@ local function turn_of(q, call, work)
   end
 end
 
-effect.define("session.turn", { aside = { "terms" }, class = "idempotent", repeats = true,
+effect.define("session.turn", { aside = { "terms" }, class = "idempotent", repeats = true, keyed = "commit",
   usage = function(value) return value.usage end,
   run = function(q, call, work) return told(turn_of, q, call, work) end })
 

@@ -327,13 +327,16 @@ function M.through(def, q, call, way)
   end
   if not found and not settings.again then value, err = look_further(def, q, call, settings, places) end
   if value or err then return value, err end
-  M.counts.misses = M.counts.misses + 1
-  local file = files.of()
-  file.misses = file.misses + 1
   local shared
   value, err, shared = fly.ask { def = def, q = q, call = call, settings = settings, places = places, way = way, keep = keep,
     fresh = function(meta) return age_of(meta, settings) == "fresh" end }
-  if shared then answered(call, "shared") end
+  local file = files.of()
+  if shared then
+    answered(call, "shared")
+    file:given(places)
+  else
+    M.counts.misses, file.misses = M.counts.misses + 1, file.misses + 1
+  end
   if err and found and not fly.OWN[err.kind] then
     value = instead(def, q, call, found)
     if value then return value end

@@ -25,6 +25,16 @@ function M.repeats(def, q)
   return how
 end
 
+--- Does whoever does its work know it again by the key of the effect?
+---@param def stoke.effect
+---@param q any
+---@return "disk"|"commit"|nil how well what led to it has to be kept
+function M.keyed(def, q)
+  local how = def.keyed
+  if type(how) == "function" then return how(q) end
+  return how
+end
+
 --- What is known of most values; nobody changes facts.
 M.ONCE = { attempts = 1 }
 local ONCE = M.ONCE

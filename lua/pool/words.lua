@@ -306,11 +306,9 @@ end
 ---@param now number
 ---@return string
 function M.refused(ticket, now)
-  local tickets = ticket.before_it or 0
-  local why = tickets > 0 and count(tickets, "call") .. " before it" or "its answer takes longer than that"
-  return ("would miss its deadline by %s: it has %s left, and there %s"):format(M.seconds(ticket.late),
-    M.seconds(math.max(0, ticket.deadline - now)), tickets > 0 and (tickets == 1 and "is " or "are ") .. why
-      or "is no time for an answer of about " .. M.seconds(ticket.at_most or 0))
+  local left, before = math.max(0, ticket.deadline - now), ticket.before_it or 0
+  return ("would miss its deadline by %s: it has %s left, %s its answer is expected in %s"):format(M.seconds(ticket.late),
+    M.seconds(left), before > 0 and count(before, "call goes", "calls go") .. " before it, and" or "and", M.seconds(left + ticket.late))
 end
 
 return M

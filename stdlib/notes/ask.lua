@@ -39,8 +39,9 @@ function M.quoted(hits)
   local out = {}
   for i, hit in ipairs(hits) do
     local head = ("[%d] %s, lines %d to %d"):format(i, terms.printable(hit.file, 200), hit.lines[1], hit.lines[2])
-    if hit.heading ~= "" then head = head .. ": " .. hit.heading end
-    out[i] = head .. "\n> " .. hit.text:gsub("\n", "\n> ")
+    -- headings are words of the document, too
+    local above = hit.heading ~= "" and not hit.text:find "^#" and "\n> # " .. hit.heading or ""
+    out[i] = head .. above .. "\n> " .. hit.text:gsub("\n", "\n> ")
   end
   return table.concat(out, "\n\n")
 end

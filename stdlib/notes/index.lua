@@ -81,7 +81,8 @@ end
 --- Where texts are cut or embedded otherwise than before, all of them are read again.
 local function check_cut(self)
   local template = agent_texts.template("notes_passage", self.texts)
-  local cut = ("1 %d %d %s"):format(self.bytes, self.overlap, self.embed and tostring(template) or "")
+  if type(template) ~= "string" then template = "a function" end -- which has another address in each process
+  local cut = ("1 %d %d %s"):format(self.bytes, self.overlap, self.embed and template or "")
   local about = self.db:one(named(self, "SELECT cut FROM NAME_about"))
   if about.cut == cut then return end
   self.db:exec(named(self, "UPDATE NAME_files SET stamp = NULL, digest = NULL; UPDATE NAME_about SET cut = :cut"), { cut = cut })

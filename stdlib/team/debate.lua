@@ -87,7 +87,7 @@ local function play(talk, team)
       return result.text, result.output
     end
   end
-  local question = talk:words("debate_judge", { task = talk:task(), answers = others(talk, team.members, answers) })
+  local question = talk:words("debate_judge", { task = talk:goal(), answers = others(talk, team.members, answers) })
   local result, who = talk:ask(team.judge or make.inner(team, "judge"), { { role = "user", content = question } },
     { plain = true, why = "judges" })
   if not result then error(who, 0) end
@@ -97,7 +97,7 @@ end
 
 local PATTERN = { name = "debate", play = play, first = make.first_alone,
   members = 2, options = { rounds = "number", judge = "table" },
-  texts = { "debate_round", "debate_judge", "team_said", "team_again" } }
+  texts = { "debate_round", "debate_judge", "team_earlier", "team_said", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)

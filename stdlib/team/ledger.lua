@@ -37,7 +37,7 @@ texts.add {
 
 --- Ask the manager: the script's agent, or the team's model. Its failure is answered as that of a member.
 local function manage(talk, team, name, about, output)
-  about.task, about.members = talk:task(), table.concat(make.lines(team.members), "\n")
+  about.task, about.members = talk:goal(), table.concat(make.lines(team.members), "\n")
   local agent = team.manager or make.inner(team, "manager", output)
   local bound = team.manager and output and setmetatable({ output = output }, { __index = agent.definition }) or nil
   local result, err = talk:ask(agent, { { role = "user", content = talk:words(name, about) } },
@@ -106,8 +106,8 @@ end
 
 local PATTERN = { name = "ledger", play = play, options = { manager = "table", max_stalls = "number", max_plans = "number",
   recent = "number" },
-  texts = { "ledger_facts", "ledger_facts_again", "ledger_plan", "ledger_judge", "ledger_step", "ledger_answer", "team_note",
-    "team_said", "team_again", "team_gap" } }
+  texts = { "ledger_facts", "ledger_facts_again", "ledger_plan", "ledger_judge", "ledger_step", "ledger_answer",
+    "team_earlier", "team_note", "team_said", "team_again", "team_gap" } }
 
 function PATTERN.make(team, given, where)
   for _, name in ipairs { "max_stalls", "max_plans", "recent" } do make.whole(where, name, given[name], 1) end
@@ -124,7 +124,7 @@ end
 function PATTERN.first(team, past)
   local talk = talks.new { agent = team, history = past }
   local agent = team.manager or make.inner(team, "manager")
-  return agent.definition, history.of(talk:words("ledger_facts", { task = talk:task() }))
+  return agent.definition, history.of(talk:words("ledger_facts", { task = talk:goal() }))
 end
 
 --- A manager that keeps a ledger of facts, a plan and progress.

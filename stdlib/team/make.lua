@@ -24,6 +24,8 @@ texts.add {
   team_note = { "added to the instructions of a member of a conversation", "agent others",
     "You are {agent}. You talk with: {others}. Answer as {agent} and for {agent} alone, and do not repeat what was said." },
   team_said = { "a message of another member", "agent text", "{agent}: {text}" },
+  team_earlier = { "the question of the user to a planner, a manager or a judge, where there was a conversation before it",
+    "conversation task", "{conversation}\n\nNow: {task}" },
   team_go_on = { "asked of a member whose own message was the last one", "", "Go on." },
   team_again = { "added to the question of a member that failed, or of who takes its place", "problem",
     "The last attempt failed: {problem}\nTry once more, another way." },

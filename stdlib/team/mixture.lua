@@ -45,7 +45,7 @@ local function play(talk, team)
     talk.stopped = "one proposal was left"
     return proposals[1].text, proposals[1].output
   end
-  local question = talk:words("mixture_final", { task = talk:task(), proposals = numbered(proposals) })
+  local question = talk:words("mixture_final", { task = talk:goal(), proposals = numbered(proposals) })
   local result, who = talk:ask(team.aggregator or make.inner(team, "aggregator"), { { role = "user", content = question } },
     { plain = true, why = "aggregates" })
   if not result then error(who, 0) end
@@ -54,7 +54,7 @@ end
 
 local PATTERN = { name = "mixture", play = play, first = make.first_alone,
   members = 2, options = { layers = "number", aggregator = "table" },
-  texts = { "mixture_layer", "mixture_final", "team_again" } }
+  texts = { "mixture_layer", "mixture_final", "team_earlier", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "layers", given.layers, 1)

@@ -40,7 +40,7 @@ end
 
 local function work(talk, team, task)
   local member = team.members[team.by_name[task.worker]]
-  local question = talk:words("orchestrate_task", { task = talk:task(), part = task.part })
+  local question = talk:words("orchestrate_task", { task = talk:goal(), part = task.part })
   local result, who = talk:ask(member, { { role = "user", content = question } },
     { plain = true, replace = replacements(team, task.worker), otherwise = "go_on", why = task.part })
   if result then
@@ -76,7 +76,7 @@ local function play(talk, team)
     end
     return text
   end
-  local question = talk:words("orchestrate_answer", { task = talk:task(), results = results })
+  local question = talk:words("orchestrate_answer", { task = talk:goal(), results = results })
   local result, who = talk:ask(team.editor or make.inner(team, "editor"), { { role = "user", content = question } },
     { plain = true, why = "writes the answer" })
   if not result then error(who, 0) end
@@ -85,7 +85,7 @@ end
 
 local PATTERN = { name = "orchestrate", play = play, options = { max_tasks = "number", at_once = "number", planner = "table",
   editor = "table", aggregate = "function", max_replacements = "number" },
-  texts = { "orchestrate_plan", "orchestrate_task", "orchestrate_failed", "orchestrate_answer", "team_again" } }
+  texts = { "orchestrate_plan", "orchestrate_task", "orchestrate_failed", "orchestrate_answer", "team_earlier", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "max_tasks", given.max_tasks, 1)

@@ -36,7 +36,7 @@ end
 ---@param team table
 ---@return string
 function M.question(talk, team)
-  return talk:words("orchestrate_plan", { task = talk:task(), members = table.concat(make.lines(team.members), "\n"),
+  return talk:words("orchestrate_plan", { task = talk:goal(), members = table.concat(make.lines(team.members), "\n"),
     limit = team.max_tasks })
 end
 

@@ -34,7 +34,7 @@ end
 --- The faults that the critic finds; none: it is good, or the critic has failed and the work stands.
 local function faults_of(talk, team, work)
   local critic, bound = critic_of(team)
-  local question = talk:words("reflect_critic", { task = talk:task(), work = work })
+  local question = talk:words("reflect_critic", { task = talk:goal(), work = work })
   local result, who = talk:ask(critic, { { role = "user", content = question } },
     { plain = true, definition = bound, why = "criticizes" })
   if not result then return nil, who end
@@ -77,7 +77,7 @@ local function play(talk, team)
 end
 
 local PATTERN = { name = "reflect", play = play, first = make.first_alone, options = { rounds = "number" },
-  texts = { "reflect_critic", "reflect_again", "team_again" } }
+  texts = { "reflect_critic", "reflect_again", "team_earlier", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)

@@ -1,5 +1,5 @@
---- stoke.team.swarm: members hand the conversation over to each other, by calls of their own; who answers without one has answered
---- the user. In a session the next question goes to who answered last.
+--- stoke.team.swarm: members hand the conversation over, by calls; who answers without one has answered the user. In a session the
+--- next question goes to who answered last.
 ---
 ---     local desk = stoke.team.swarm { members = { triage, billing, repairs }, outside = { person = "a human clerk" } }
 ---     print(desk:run("My invoice is wrong").text)
@@ -52,27 +52,21 @@ end
 
 --- Whom a member may hand over to: { name, description } each, members first, in their order.
 local function targets(team, member)
-  local allowed, out = team.to and team.to[member.name], {}
-  local function may(name)
-    if not allowed then return true end
-    for _, one in ipairs(allowed) do
-      if one == name then return true end
-    end
-    return false
+  local allowed, out = team.to[member.name], {}
+  local function add(name, description)
+    if not allowed or allowed[name] then out[#out + 1] = { name, description } end
   end
   for _, other in ipairs(team.members) do
-    if other ~= member and may(other.name) then out[#out + 1] = { other.name, other.definition.description } end
+    if other ~= member then add(other.name, other.definition.description) end
   end
-  for _, name in ipairs(team.outside_names) do
-    if may(name) then out[#out + 1] = { name, team.outside[name] } end
-  end
+  for _, name in ipairs(team.outside_names) do add(name, team.outside[name]) end
   return out
 end
 
 --- The definition of a member with its handoffs; and which call means whom.
 local function at_work(talk, team, member)
   local definition, by_call, lent = talk:in_company(member), {}, {}
-  if talk.handed >= team.max_handoffs or definition.play then return definition, by_call end
+  if #talk.turns >= team.max_handoffs or definition.play then return definition, by_call end
   for i, target in ipairs(targets(team, member)) do
     lent[i] = tool_of(team, target[1], target[2])
     by_call[call_name(target[1])] = target[1]
@@ -92,21 +86,21 @@ end
 
 --- What a handoff says to the next one.
 local function note_of(call)
-  local arguments = call["function"].arguments
-  local note = type(arguments) == "table" and arguments.note
+  local note = type(call["function"].arguments) == "table" and call["function"].arguments.note
   return type(note) == "string" and note:find "%S" and note or "..."
 end
 
 local function play(talk, team)
   local member = begins(talk, team)
-  talk.handed = 0
   while true do
     local definition, by_call = at_work(talk, team, member)
     local result, who = talk:ask(member, talk:view(member.name), { definition = definition })
     local call = result and result.calls and result.calls[1]
     local to = call and by_call[call["function"].name]
-    if not result then
+    if not result then -- the conversation goes back to who began, if that is another one
       talk:gap(member, who)
+      if member == team.members[team.begin] then return talk:answer() end
+      member = team.members[team.begin]
     elseif not to then
       talk:say(who, result)
       talk.stopped = who.name .. " answered"
@@ -115,7 +109,7 @@ local function play(talk, team)
       local words = talk:words("swarm_said", { agent = who.name, to = to, note = note_of(call) })
       result.text = result.text:find "%S" and result.text .. "\n" .. words or words
       talk:say(who, result)
-      talk.handed, talk.handoff = talk.handed + 1, to
+      talk.handoff = to
       talk:tell { type = "handoff", from = who.name, to = to }
       if not team.by_name[to] then
         talk.stopped = "handed over to " .. to
@@ -141,21 +135,23 @@ function PATTERN.make(team, given, where)
     team.outside_names[#team.outside_names + 1] = name
   end
   table.sort(team.outside_names)
+  team.to = {}
   check_names(where, team)
   for name, list in next, given.to or {} do
     make.check_name(team, where .. ": to", name)
     errors.list(where .. ": to." .. name, list)
-    for _, other in ipairs(list) do make.check_name(team, where .. ": to." .. name, other, team.outside_names) end
+    team.to[name] = {}
+    for _, other in ipairs(list) do
+      team.to[name][make.check_name(team, where .. ": to." .. name, other, team.outside_names)] = true
+    end
   end
   team.begin = given.begin and team.by_name[make.check_name(team, where .. ": begin", given.begin)] or 1
-  team.to, team.max_handoffs = given.to, given.max_handoffs or HANDOFFS
+  team.max_handoffs = given.max_handoffs or HANDOFFS
 end
 
 function PATTERN.first(team, past)
   local talk = talks.new { agent = team, history = past }
-  talk.handed = 0
-  local member = begins(talk, team)
-  return (at_work(talk, team, member)), history.new(talk:view(member.name))
+  return (at_work(talk, team, begins(talk, team))), history.new(talk:view(begins(talk, team).name))
 end
 
 --- Members that hand the conversation over to each other.

@@ -15,8 +15,8 @@ local time = require "stoke.time"
 
 local M = {}
 
---- Bytes of a message in what a manager reads.
-local BYTES <const> = 1500
+--- Bytes of a message in what a manager reads, and messages before the question.
+local BYTES <const>, EARLIER <const> = 1500, 6
 
 ---@class stoke.team.talk: stoke.team.state
 ---@field run stoke.agent.run of the team
@@ -136,6 +136,21 @@ end
 function Talk:task()
   local past = self.run.history
   return past.asked > 0 and past[past.asked].content or ""
+end
+
+--- The same for who hears nothing else: with what was said before it, in a session.
+---@return string
+function Talk:goal()
+  local past, lines = self.run.history, {}
+  for i = math.max(1, past.asked - EARLIER), past.asked - 1 do
+    local message = past[i]
+    local text = (message.role == "user" or message.role == "assistant") and message.content or ""
+    if text:find "%S" then
+      lines[#lines + 1] = self:words("team_said", { agent = message.name or message.role, text = cut(text, BYTES) })
+    end
+  end
+  if not lines[1] then return self:task() end
+  return self:words("team_earlier", { conversation = table.concat(lines, "\n\n"), task = self:task() })
 end
 
 -- ---- a member is asked --------------------------------------------------------------------------------------------------------

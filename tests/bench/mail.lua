@@ -18,12 +18,12 @@ end
 
 local function letters(body)
   local box <close> = stoke.mailbox()
-  local began = stoke.time.monotonic()
+  local began = stoke.time.cpu() -- the processor's: other work on the machine does not count
   stoke.spawn(function()
     for _ = 1, N do box:send("n", body) end
   end)
   for _ = 1, N do box:receive() end
-  return N / (stoke.time.monotonic() - began)
+  return N / (stoke.time.cpu() - began)
 end
 
 local function memory()

@@ -90,8 +90,8 @@ end
 
 -- Kill it at random moments until it ends by itself.
 function Case:survive(id, words, longest, random)
-  for _ = 1, 400 do
-    local status, _, err = self:run(id, words, random() * longest)
+  for life = 1, 400 do
+    local status, _, err = self:run(id, words, random() * longest * (1 + life / 20))
     if status.signal ~= "SIGKILL" then return status, table.concat(self.shown), err end
   end
   error "it never ends"

@@ -31,6 +31,21 @@ test("stoke.cache.stats: what it holds and has saved, and why calls of this proc
   t.eq({ stats.calls.exact, stats.calls.misses, stats.calls.skipped }, { 1, 1, { ["its answer is drawn at random"] = 1 } })
 end)
 
+test("stoke.cache.stats: a call that was answered by another one's is a hit, and no miss", function(t)
+  local server <close> = world(t)
+  server.delay = 1
+  local scope <close> = stoke.scope {}
+  for _ = 1, 4 do scope:spawn(function() server:chat "a" end) end
+  scope:wait()
+  for _ = 1, 3 do
+    scope:spawn(function() server:stream "b" end)
+  end
+  scope:wait()
+  local stats = stoke.cache.stats()
+  t.eq({ server.asked, stats.hits, stats.misses, stats.saved.calls }, { 2, 5, 2, 5 })
+  t.eq({ stats.calls.shared, stats.calls.misses }, { 5, 2 })
+end)
+
 test("stoke.cache.each: all entries, the newest first, over as many pages as there are", function(t)
   local server <close> = world(t)
   local file = files.of()

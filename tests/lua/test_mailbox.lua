@@ -290,6 +290,22 @@ test("topic: types that are none are refused in words", function(t)
   t.match(t.raises("argument", news.subscribe, news, { types = { 1 } }).message, "types must be texts")
 end)
 
+test("topic: a subscriber whose task has failed keeps nobody waiting", function(t)
+  local news = stoke.topic "lonely news"
+  local task = stoke.spawn(function()
+    stoke.try(function()
+      local mine = news:subscribe { capacity = 1 }
+      mine:receive()
+      error "a bug"
+    end)
+    stoke.sleep(1)
+  end)
+  stoke.sleep(0)
+  for i = 1, 5 do news:publish("n", i) end
+  task:await()
+  t.eq(news:subscribers(), 0)
+end)
+
 -- ---- shared values --------------------------------------------------------------------------------------------------------------
 
 test("shared: who reads gets a copy; set with a version loses against who was faster", function(t)

@@ -89,6 +89,34 @@ test("a text that is remembered already is not added again, but for case and spa
   t.eq(select(2, memory:add("Ada prefers tea.", { repeats = true })), true)
 end)
 
+test("many at once are as one after the other, also where some are known, or in the list twice", function(t)
+  local list = {}
+  for i = 1, 2300 do
+    local n = i % 3 == 0 and i // 2 or i
+    list[i] = { text = "memory " .. n, importance = i % 11, kind = i % 2 == 0 and "fact" or nil, created = 1000.25 + i,
+      origin = i % 7 == 0 and "tool" or nil, tags = i % 5 == 0 and { n = i } or nil }
+  end
+  local one <close> = stoke.memory(nil, { embed = letters })
+  local all <close> = stoke.memory(nil, { embed = letters })
+  one:add("memory 7", { importance = 1 })
+  all:add("memory 7", { importance = 1 })
+  local ids = {}
+  for i, given in ipairs(list) do
+    local options = {}
+    for name, value in pairs(given) do options[name] = name ~= "text" and value or nil end
+    ids[i] = one:add(given.text, options)
+  end
+  t.eq(all:add_all(list), ids)
+  local function content(memory)
+    local rows = memory:list { k = 10000 }
+    table.sort(rows, function(x, y) return x.id < y.id end)
+    rows[1].created, rows[1].used = nil, nil -- of the one that each was given before
+    return rows
+  end
+  t.eq(content(all), content(one))
+  t.eq({ all.vectors:count(), all:search("memory 9", { match = "9" })[1].text }, { one.vectors:count(), "memory 9" })
+end)
+
 test("memories are chosen by kind, origin, tags, time and words", function(t)
   local memory <close> = stoke.memory()
   local begin = stoke.time.now()

@@ -164,7 +164,7 @@ end)
 test("each of them shows its first question and its texts", function(t)
   local world <close> = teams {}
   local a, b = world.agent "ada", world.agent "bob"
-  for name, texts in pairs { vote = 1, debate = 4, mixture = 3, reflect = 3, selector = 7, swarm = 8, round_robin = 5 } do
+  for name, texts in pairs { vote = 1, debate = 5, mixture = 4, reflect = 4, selector = 7, swarm = 8, round_robin = 5 } do
     local made = stoke.team[name]({ name = "team", members = { a, b } }):next_request "The task"
     t.match(made.body, "The task")
     local own = 0

@@ -159,6 +159,13 @@ test("swarm: two names that are one in a call are refused when the team is made"
   t.match(t.raises("argument", desk, world, { outside = { billing = "The real one" } }).message, '"billing" and "billing" are')
 end)
 
+test("swarm: where a member fails and the team goes on, the conversation goes back to who began", function(t)
+  local world <close> = teams { triage = { to("billing", "x"), "I do it myself." }, billing = { { error = "boom", status = 400 } } }
+  local result = desk(world, { on_failure = "go_on", retries = 0 }):run "My invoice is wrong"
+  t.eq({ result.text, result.agent, #result.turns }, { "I do it myself.", "triage", 3 })
+  t.match(world.asked.triage[2][4].content, "^billing: %(billing could not answer: .*boom")
+end)
+
 test("swarm: a member's own tools run before it hands over", function(t)
   local looked = 0
   local look = stoke.tool { name = "look", params = {}, run = function() looked = looked + 1 return "seen" end }

@@ -113,6 +113,17 @@ test("orchestrate: who takes the planner's place is bound to the shape of a plan
   t.eq(team:run("Count").text, "counted")
 end)
 
+test("orchestrate: in a session the planner and the workers hear what was said before", function(t)
+  local world <close> = teams { solo = says "done", team = function(request)
+    return request.format and { json = { parts = { { part = "all" } } } } or "answered"
+  end }
+  local chat = stoke.team.orchestrate({ members = { world.agent "solo" } }):session()
+  chat:run "Compare A and B"
+  chat:run "And C?"
+  t.match(world.asked.team[3][2].content, "^The task:\nuser: Compare A and B\n\nassistant: answered\n\nNow: And C%?\n")
+  t.match(world.asked.solo[2][2].content, "Now: And C%?\n\nYour part:\nall")
+end)
+
 -- ---- ledger -----------------------------------------------------------------------------------------------------------------
 
 local function verdict(done, progress, next_one)

@@ -85,6 +85,15 @@ both("what cannot be added is refused, and nothing of its list is added", functi
   t.eq(set:count(), 3)
 end)
 
+both("an error names the row of a list, and the call that was made", function(t, set)
+  fill(set)
+  local function message(f, ...) return select(2, stoke.try(f, set, ...)).message end
+  t.eq(message(set.add_all, { { id = 1, vector = { 1, 2 } }, { id = 2, vector = { 1, 2, 3 } } }),
+    "vectors:add_all: row 2: the vector has 3 numbers, and the set is for 2")
+  t.eq(message(set.add, 1, { 0, 0 }), "vectors:add: the vector is zero: it has no direction to compare by cosine")
+  t.eq(message(set.add, 1, "abc"), "vectors:add: a string of vectors.pack has four bytes for each number, and this one 3 bytes")
+end)
+
 test("rows that are refused do not say how long the vectors of an empty set are", { real = true }, function(t)
   for _, where in ipairs { false, t.tmp() .. "/x.vectors" } do
     local set <close> = vectors(where or nil)

@@ -75,7 +75,8 @@ function M.starting(...)
       fs.write(words[i], fs.read(word))
     end
   end
-  local child = proc.spawn { argv = { about.executable(), table.unpack(words) }, env = { HOME = home.path }, env_allow = M.PASSED_ON }
+  local child = proc.spawn { argv = { about.executable(), table.unpack(words) }, env = { HOME = home.path },
+    env_allow = M.PASSED_ON }
   local url
   for line in child:lines() do
     url = line:match "^http://127%.0%.0%.1:%d+%S*$"

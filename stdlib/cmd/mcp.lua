@@ -52,7 +52,7 @@ local function connect(a, words)
   local spec
   if name:find "^https?://" then
     spec = { url = name }
-  elseif #words > 1 then
+  elseif a.command or #words > 1 then
     spec = { command = name, args = table.move(words, 2, #words, 1, {}) }
   else
     spec = config.find(name, a.servers)
@@ -237,5 +237,8 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   a.words = a.words or {}
+  if a.what ~= "call" then -- its words are the tool's
+    for _, word in ipairs(argv) do a.command = a.command or word == "--" end
+  end
   return (DO[a.what] or serve)(a)
 end

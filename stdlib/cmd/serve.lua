@@ -105,7 +105,9 @@ local function open(a, value)
   if ok then return server, host end
   local err = errors.wrap(server)
   if err.kind == "argument" then -- of the command line
-    errors.raise("usage", (err.message:gsub("^stoke%.serve: ", "")), { hint = rawget(err, "hint") and "--token FILE, see --help" })
+    local hint = rawget(err, "hint")
+    if hint and err.message:find("token", 1, true) then hint = "--token FILE, see --help" end
+    errors.raise("usage", (err.message:gsub("^stoke%.serve: ", "")), { hint = hint })
   elseif err.kind == "usage" and script.main then
     err.hint = "agents that stoke.main makes are not seen: make them in the body of the file"
   end

@@ -51,11 +51,24 @@ local function set_of(list, name)
   return set
 end
 
+--- The pages of `origins`, each as a browser writes it. "null" is what every sandboxed page has, also one of an attacker.
+local function origins_of(list)
+  local set = set_of(list, "origins")
+  for origin in next, set do
+    if origin ~= "*" and not origin:find "^%a[%w+.-]*://[^/%s?#]+$" then
+      errors.raise("argument", ("stoke.serve: origins: %s is not the origin of a page"):format(origin),
+        { hint = origin == "null" and "null is the origin of any page in a sandbox; list the page that holds it"
+          or "scheme, host and port, such as https://chat.example, or * for any page" })
+    end
+  end
+  return set
+end
+
 --- A guard for the options of a server.
 ---@param options { token?: string, token_file?: string, origins?: string[], hosts?: string[], address?: string, mem?: string }
 ---@return stoke.serve.guard
----Raises `argument` for an address that others reach and no token, and for an origin or host that is no text; `denied` when
----others may read the file of the token; `os`.
+---Raises `argument` for an address that others reach and no token, for a host that is no text, and for an origin that no page
+---can have; `denied` when others may read the file of the token; `os`.
 ---
 --- Example: `local guard = guards.new { token_file = "serve.key", address = "0.0.0.0" }`
 function M.new(options)
@@ -69,7 +82,7 @@ function M.new(options)
   local hosts = set_of(options.hosts, "hosts") -- read in any case: a mistake is one
   local digest = token and hash.sha256(token)
   return setmetatable({ wanted = digest, user = digest and digest:sub(1, 16) or "",
-    origins = set_of(options.origins, "origins"), hosts = near and hosts or nil }, Guard)
+    origins = origins_of(options.origins), hosts = near and hosts or nil }, Guard)
 end
 
 -- ---- listed pages ---------------------------------------------------------------------------------------------------------------
@@ -106,6 +119,7 @@ end
 -- ---- one request ----------------------------------------------------------------------------------------------------------------
 
 local UNKNOWN = "pages of %s may not ask here; list it under origins (stoke serve --origin %s)"
+local NOWHERE = "pages without an origin of their own (sandboxed ones, files) may not ask here"
 local STRANGE = "%s is no name of this machine; list it under hosts (stoke serve --host %s)"
 
 --- Lets a request in, or refuses it.
@@ -127,7 +141,7 @@ function Guard:admit(req, res, refuse)
   end
   if origin then
     if not self.origins["*"] and not self.origins[origin:lower()] then
-      refuse(res, failures.new(403, UNKNOWN, origin, origin))
+      refuse(res, origin == "null" and failures.new(403, NOWHERE) or failures.new(403, UNKNOWN, origin, origin))
       return nil
     end
     local more = { ["Access-Control-Allow-Origin"] = origin, Vary = "Origin" }

@@ -258,4 +258,5 @@ test("mcp verbs: list, inspect and call by .mcp.json, with its variables", REAL,
   fails(2, "NO_SUCH_VARIABLE", "call", "other", "add")
   fails(2, "sse", "inspect", "old")
   t.eq(#json.decode(first("inspect", "--json", "--", exe, "mcp", here .. "/" .. FILE)).tools, 7)
+  fails(1, "nosuchprogram", "inspect", "--", "nosuchprogram") -- one word after -- is a command, too, and no name
 end)

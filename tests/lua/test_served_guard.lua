@@ -69,10 +69,26 @@ test("a page that is not listed may not ask, also one of this machine", function
   for _, origin in ipairs { "https://evil.example", "http://localhost:3000", "null", "https://localhost.evil.example" } do
     local r = place:post("/api/chat", CHAT, { Origin = origin, ["Content-Type"] = "text/plain" })
     t.eq({ r.status, r.headers["access-control-allow-origin"] }, { 403, nil }, origin)
-    t.match(r:json().error, "origins")
+    t.match(r:json().error, "may not ask here")
     t.eq(place:ask("OPTIONS", "/api/chat", nil, { Origin = origin }).status, 403)
   end
   t.eq(#place.model.requests, 0)
+end)
+
+test("an origin that no page can have is refused where it is listed; null is that of any sandboxed page", function(t)
+  local bot = stoke.agent { name = "poet", model = "m" }
+  for _, origin in ipairs { "chat.example", "https://chat.example/page", "https://", "null", "" } do
+    local _, err = stoke.try(stoke.serve, { agents = bot, mem = "guarded", origins = { origin } })
+    t.eq(err and err.kind, "argument", origin)
+    t.match(err.message, "origins")
+    t.ok(err.hint, origin)
+  end
+  for _, origin in ipairs { "*", "https://chat.example/", "http://localhost:3000", "chrome-extension://abc" } do
+    local place <close> = served({ "one" }, nil, { origins = { origin } })
+    t.eq(place:get("/api/tags", { Origin = (origin:gsub("/$", "")) }).status, 200, origin)
+  end
+  local place <close> = served({ "one" })
+  t.ok(not place:get("/api/tags", { Origin = "null" }):json().error:find("--origin null", 1, true))
 end)
 
 test("a page that is listed asks, and may read the answer", function(t)

@@ -60,13 +60,30 @@ end
 
 local function is_id(id) return type(id) == "string" or math.type(id) == "integer" end
 
+--- A message as a table. A text that was cut in the middle of a character comes with half of a surrogate pair in it, or with
+--- bytes that are no UTF-8: they become U+FFFD, as in what models say.
+local function decode(text)
+  local message, err = json.decode(text)
+  if err == nil then return message end
+  local wire = require "stoke.reading.wire"
+  local damaged
+  message, err, damaged = wire.decode(text)
+  if err then return nil end
+  return damaged and wire.mend(message) or message
+end
+
+--- The error of an answer that has none of the protocol's form, nor a result.
+local function formless(err)
+  return { code = -32600, message = type(err) == "string" and err ~= "" and err or "an answer with neither a result nor an error" }
+end
+
 --- What a message of the other side is.
 ---@param text string
 ---@return "answer"|"request"|"notification"|nil kind nil: to be ignored; it has been counted
 ---@return table|nil message
 ---@return table|nil entry of an answer
 function Rpc:read(text)
-  local message = json.decode(text)
+  local message = decode(text)
   if type(message) ~= "table" or message.jsonrpc ~= "2.0" then
     self.bad = self.bad + 1
     return nil
@@ -76,7 +93,8 @@ function Rpc:read(text)
     if type(message.params or message) ~= "table" then message.params = nil end
     if id == nil then return "notification", message end
     if is_id(id) then return "request", message end
-  elseif message.result ~= nil or type(message.error) == "table" then
+  elseif id ~= nil then
+    if message.result == nil and type(message.error) ~= "table" then message.error = formless(message.error) end
     -- some servers give numbers back as text
     local entry = self:forget(math.type(id) == "integer" and id or type(id) == "string" and math.tointeger(tonumber(id)) or 0)
     if entry then return "answer", message, entry end

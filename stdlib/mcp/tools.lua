@@ -72,8 +72,8 @@ function M.text(content)
   local out = {}
   for _, part in ipairs(content) do
     if type(part) == "table" then
-      local say = SAID[part.type]
-      out[#out + 1] = say and say(part) or ("[%s %s, %d bytes]"):format(tostring(part.type), tostring(part.mimeType),
+      local say, kind, mime = SAID[part.type], tostring(part.type or "part"), tostring(part.mimeType or "?")
+      out[#out + 1] = say and say(part) or ("[%s %s, %d bytes]"):format(kind, mime,
         type(part.data) == "string" and #part.data * 3 // 4 or 0)
     end
   end

@@ -75,6 +75,17 @@ function CALL.add(id, params)
   elseif behaviour == "wrong" then
     send { id = id, result = "text" }
     return
+  elseif behaviour == "no result" then
+    send { id = id }
+    return
+  elseif behaviour == "error text" then
+    send { id = id, error = "it broke" }
+    return
+  elseif behaviour == "half" then -- as servers write a text that was cut in the middle of a character
+    local cut = '{"type":"text","text":"cut \\ud83d"},{"type":"text","text":"\xF0\x9F"}'
+    io.write('{"jsonrpc":"2.0","id":', id, ',"result":{"content":[', cut, ']}}\n')
+    io.flush()
+    return
   elseif behaviour == "content" then
     send { id = id, result = { content = "text" } }
     return

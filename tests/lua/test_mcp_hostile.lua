@@ -46,6 +46,18 @@ test("mcp hostile: results of the wrong shape are errors of the protocol", REAL,
   t.raises("protocol", content.call, content, "add", { a = 1, b = 2 })
 end)
 
+test("mcp hostile: an answer with no result and no error of the protocol's form fails its call at once", REAL, function(t)
+  local none <close> = connect "no result"
+  t.match(t.raises("protocol", none.call, none, "add", { a = 1, b = 2 }).message, "neither a result nor an error")
+  local words <close> = connect "error text"
+  t.match(t.raises("protocol", words.call, words, "add", { a = 1, b = 2 }).message, "it broke")
+end)
+
+test("mcp hostile: a text that was cut in the middle of a character is an answer, with U+FFFD in it", REAL, function(t)
+  local peer <close> = connect "half"
+  t.eq(peer:call("add", { a = 1, b = 2 }).text, "cut \u{FFFD}\n\u{FFFD}")
+end)
+
 test("mcp hostile: lists without end, and two tools of one name, are errors of the protocol", REAL, function(t)
   local endless <close> = connect "endless"
   t.match(t.raises("protocol", endless.tools, endless).message, "same page")

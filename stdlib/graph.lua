@@ -391,6 +391,7 @@ end
 ---
 --- Example: `print(people:text("Ada", { depth = 2 }))`
 function Graph:text(name, options)
+  scopes.check_self(self, Graph, "graph:text()")
   local node = self:get(name)
   if not node then return nil end
   return search.text(node, self:neighbourhood(name, options))

@@ -100,7 +100,10 @@ function Mailbox:__call() return (self:take()) end
 ---@return integer
 ---
 --- Example: `if clerk:waiting() > 100 then print "it is behind" end`
-function Mailbox:waiting() return self.count end
+function Mailbox:waiting()
+  scopes.check_self(self, Mailbox, "mailbox:waiting()")
+  return self.count
+end
 
 --- Close it: nothing more can be sent; letters that nobody has read are dead, and who asked them is told. Idempotent.
 ---

@@ -125,6 +125,7 @@ end
 ---
 --- Example: `print(news:retained())`
 function Topic:retained()
+  scopes.check_self(self, Topic, "topic:retained()")
   local kept = self.kept
   return kept and engine.data("topic", kept.type, kept.body)
 end
@@ -134,6 +135,7 @@ end
 ---
 --- Example: `print(news:subscribers())`
 function Topic:subscribers()
+  scopes.check_self(self, Topic, "topic:subscribers()")
   local live = 0
   for _, box in ipairs(self.boxes) do
     if not box.closed then live = live + 1 end

@@ -2,7 +2,7 @@
 --- under the name alone.
 ---
 --- The server is asked for all of its models at once, by the first who needs one; the others wait for that answer. It is believed
---- for five seconds, and forgotten when this process changes models there (M.forget). A model that somebody else replaces may be
+--- for a second, and forgotten when this process changes models there (M.forget). A model that somebody else replaces may be
 --- taken for the old one for that long; what the new one has said meanwhile is not kept under the old one's digest, as the server
 --- has to confirm it (M.confirm). A server that cannot be asked has the models that it had: such a digest is unsure, and good
 --- for nothing but an old answer in the place of an error.
@@ -20,7 +20,7 @@ local tasks = require "core.task"
 local M = {}
 
 --- Seconds that an answer is believed, that the server may take for it, and until one that failed is asked again.
-M.BELIEVED, M.PATIENCE, M.AGAIN = 5, 5, 5
+M.BELIEVED, M.PATIENCE, M.AGAIN = 1, 5, 5
 --- Seconds that the end of a process waits for a server to confirm digests.
 M.GOODBYE = 1
 

@@ -48,6 +48,7 @@ local function row_of(q, input, target)
 end
 
 effect.define("llm.forecast", { taped = true, class = "pure", quiet = true, run = function(q, _, targets)
+  pool.learn()
   local err = memory.wait()
   if err then return nil, err end
   local rows = {}

@@ -31,6 +31,9 @@ M.sensors = nil
 --- Calls of one model at once where the settings name a number; nil: it is learned. (pool.per_model)
 M.default_width = nil
 
+--- Do calls that meet no others teach what calls take, too? (M.learn)
+M.learning = false
+
 --- The file of the store that the settings name (lua/gate/memory.lua); nil: the user's own.
 ---@type string|nil
 M.store = nil
@@ -55,7 +58,7 @@ end
 --- While there are too many lanes, what goes idle is forgotten: its calls come here.
 local function reopen(lane)
   lanes.reopen(lane)
-  if count > KEPT or M.settings.power then lane.open = 0 end
+  if count > KEPT or M.settings.power or M.learning then lane.open = 0 end
 end
 
 local function new_lane(key, target)
@@ -87,6 +90,15 @@ end
 ---@return stoke.pool.lane
 function M.lane(key, target)
   return pools[key] or new_lane(key, target)
+end
+
+--- From now on all calls teach what calls take, also those that meet no others: somebody asks how long one would take.
+---
+--- Example: `pool.learn()`
+function M.learn()
+  if M.learning then return end
+  M.learning = true
+  for _, lane in next, pools do lane.open = 0 end
 end
 
 --- Put what the settings say of the pool in force.
@@ -124,7 +136,7 @@ function M.acquire(call, key, width)
   local lane = pools[key] or new_lane(key, call.target)
   local server = lane.server
   lane.limit = width or limit_of(lane)
-  if not server.engaged and not M.settings.power then
+  if not server.engaged and not M.settings.power and not M.learning then
     local current = server.current
     if current ~= lane and (not current or current.busy == 0) then current = lane end
     if current == lane and lane.busy < lanes.width(lane) then
@@ -176,7 +188,7 @@ end
 function M.rested(server)
   for i = #server.lanes, 1, -1 do tidy(server.lanes[i]) end
   local current = server.current
-  if current and count > KEPT then current.open = 0 end
+  if current and (count > KEPT or M.learning) then current.open = 0 end
 end
 
 --- A call that waits has another class or deadline now.
@@ -216,6 +228,7 @@ function M.untraced() return turns and turns.untraced end
 
 --- Forget what was learned, so that a test does not depend on the one before. Calls that are out stay counted.
 function M.forget()
+  M.learning = false
   if turns then turns.forget_all() end
   for _, lane in next, pools do lane.failed = nil end
   for _, server in next, servers do

@@ -306,9 +306,10 @@ end
 ---@param now number
 ---@return string
 function M.refused(ticket, now)
-  local left, before = math.max(0, ticket.deadline - now), ticket.before_it or 0
+  local has, before = math.max(0, ticket.deadline - now), ticket.before_it or 0
+  local others = before > 0 and count(before, "call goes", "calls go") .. " before it, and" or "and"
   return ("would miss its deadline by %s: it has %s left, %s its answer is expected in %s"):format(M.seconds(ticket.late),
-    M.seconds(left), before > 0 and count(before, "call goes", "calls go") .. " before it, and" or "and", M.seconds(left + ticket.late))
+    M.seconds(has), others, M.seconds(has + ticket.late))
 end
 
 return M

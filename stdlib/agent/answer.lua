@@ -376,6 +376,16 @@ function M.with_odds(target)
     { __index = target })
 end
 
+--- Where a rung of the fallbacks is asked: a name alone is a route of the settings, or a model at the agent's own endpoint.
+---@param what { model: string, endpoint?: string }
+---@param own string|nil the agent's endpoint
+---@return stoke.target
+function M.rung(what, own)
+  local target = models.open(what.model, what.endpoint)
+  if not own or what.endpoint or target.route or what.model:find("@", 1, true) then return target end
+  return models.open(what.model, own)
+end
+
 --- A target whose questions nothing but the cache answers.
 ---@param target stoke.target
 ---@param given boolean|table|nil the cache of the agent

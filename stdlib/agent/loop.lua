@@ -102,7 +102,7 @@ local function step_down(run, err)
     run.target = answers.kept_only(run.target, agent.cache)
     return nil
   end
-  run.target, run.window = models.begin(models.open(what.model, what.endpoint)), nil
+  run.target, run.window = models.begin(answers.rung(what, agent.endpoint)), nil
   if run.odds then run.target = answers.with_odds(run.target) end
 end
 

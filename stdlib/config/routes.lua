@@ -90,6 +90,7 @@ local function listed(what, given)
   if type(given) ~= "table" then
     errors.argument("%s: route must be the name of one, or a list of models, got %s", what, errors.describe(given))
   end
+  errors.list(what .. ": route", given)
   if #given == 0 then errors.argument("%s: the route names no model: { \"qwen2.5:3b@gpu\", ... }", what) end
   for i, text in ipairs(given) do
     if type(text) ~= "string" or not text:find "[^@]" or text:find "@$" then

@@ -46,7 +46,8 @@ end
 ---@field servers stoke.estimate[] all that the call may go to, the soonest first; this is the first
 
 --- How long a call would take, by what was learned of its model and server, and what waits there now. Nothing is sent. What is
---- learned comes from calls that met others in the pool, also those of earlier processes.
+--- learned comes from calls that met others in the pool, also those of earlier processes, and from all calls of this process after
+--- its first estimate.
 ---@param given { model?: string, endpoint?: string, route?: string|string[], prompt?: string, messages?: table[], tokens?: integer,
 ---  answer?: integer, agent?: stoke.agent } tokens: of the prompt, instead of it; answer: tokens of the answer; agent: whose model,
 ---  and whose usual length of answers

@@ -15,6 +15,9 @@ local M = {}
 --- Where `make peers` puts them.
 M.FOLDER = os.getenv "STOKE_PEERS" or "build/peers"
 
+--- The agents that are served.
+M.SERVED = "agents/served.lua"
+
 --- What a program under test keeps of our environment.
 M.PASSED_ON = { "PATH", "LANG", "TMPDIR", "STOKE_PATH", "STOKE_GC", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS" }
 
@@ -65,8 +68,15 @@ end
 ---@param ... string the arguments
 ---@return { url: string, home: string } to be closed
 function M.starting(...)
-  local home = M.home()
-  local child = proc.spawn { argv = { about.executable(), ... }, env = { HOME = home.path }, env_allow = M.PASSED_ON }
+  local home, words = M.home(), { ... }
+  for i, word in ipairs(words) do
+    if word == M.SERVED then -- its sessions are kept beside it
+      words[i] = home.path .. "/served.lua"
+      fs.write(words[i], fs.read(word))
+    end
+  end
+  local child = proc.spawn { argv = { about.executable(), table.unpack(words) }, env = { HOME = home.path },
+    env_allow = M.PASSED_ON }
   local url
   for line in child:lines() do
     url = line:match "^http://127%.0%.0%.1:%d+%S*$"
@@ -83,7 +93,7 @@ end
 ---@param ... string more arguments
 ---@return { url: string, home: string } to be closed
 function M.serving(t, ...)
-  local place = M.starting("serve", "agents/served.lua", "--sim", "--port", "0", ...)
+  local place = M.starting("serve", M.SERVED, "--sim", "--port", "0", ...)
   t.match(place.url, "^http://127%.0%.0%.1:%d+$")
   return place
 end

@@ -50,7 +50,9 @@ local WORDS = {
 -- All at once: they mostly wait.
 local function each(f)
   local scope <close> = stoke.scope {}
-  scope:map(fs.list "agents", function(entry) f(entry.name, "agents/" .. entry.name) end)
+  scope:map(fs.list "agents", function(entry)
+    if not entry.name:find "^%." then f(entry.name, "agents/" .. entry.name) end -- a store stands beside the file it is of
+  end)
 end
 
 test("agents: each says what it does, needs and how to try it", { real = true }, function(t)

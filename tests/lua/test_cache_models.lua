@@ -32,13 +32,13 @@ end
 
 local function digest(on, name) return models.digest(model.open(name or "m", on.url)) end
 
-test("models: a name and its long form are one model; the server is asked every five seconds", function(t)
+test("models: a name and its long form are one model; the server is asked every second", function(t)
   local on <close> = server()
   t.eq({ digest(on), digest(on, "m:latest"), on.asked }, { ONE, ONE, 1 })
   on.digest = OTHER
-  stoke.sleep(4)
+  stoke.sleep(0.5)
   t.eq({ digest(on), on.asked }, { ONE, 1 })
-  stoke.sleep(2)
+  stoke.sleep(1)
   t.eq({ digest(on), on.asked }, { OTHER, 2 })
 end)
 

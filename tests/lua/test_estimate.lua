@@ -22,6 +22,23 @@ test("nothing is known of a model that was never asked: the numbers say that the
   t.ok(found.seconds > 0)
 end)
 
+test("from the first estimate on calls that meet no others teach, too", function(t)
+  local world <close> = routed { gpu = { models = { "m" }, tokens_per_second = 20, prefill = 200, slots = 1, script = words(40) } }
+  t.eq(stoke.estimate({ model = "m@gpu", prompt = "Hi" }).known, false)
+  local took
+  for _ = 1, 6 do
+    local before = time.monotonic()
+    ollama.generate { model = "m@gpu", prompt = "Hi" }
+    took = time.monotonic() - before
+  end
+  local found = stoke.estimate { model = "m@gpu", prompt = "Hi" }
+  t.eq(found.known, true)
+  t.near(found.seconds, took, took / 5)
+  world.gpu.sim:pace(0.25)
+  for _ = 1, 20 do ollama.generate { model = "m@gpu", prompt = "Hi" } end
+  t.ok(stoke.estimate({ model = "m@gpu", prompt = "Hi" }).seconds > 2 * took)
+end)
+
 test("of a model that was asked and never answered nobody says that it is loaded", function(t)
   local world <close> = routed { gpu = { models = { "m" } } }
   world.gpu:close()

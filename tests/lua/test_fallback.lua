@@ -28,6 +28,17 @@ test("an agent whose model fails asks the next rung; its result says which one, 
   t.eq(chat:run("two").rung, 2)
 end)
 
+test("a name alone is a model at the agent's own endpoint, unless it is a route", function(t)
+  local w <close> = world [[models = { safe = { "small@laptop" } }]]
+  local function answers(fallback)
+    return stoke.agent({ model = "big", endpoint = w.gpu.url, fallback = { fallback } }):run("Hi").text
+  end
+  t.eq(answers "other", "from gpu")
+  t.eq(answers "safe", "from laptop")
+  t.eq(answers "small@laptop", "from laptop")
+  t.eq(answers { model = "small", endpoint = "laptop" }, "from laptop")
+end)
+
 test("a rung may be a text, or a function of the error; nil from it goes on to the next", function(t)
   local _ <close> = world()
   local said

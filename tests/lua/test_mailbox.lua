@@ -306,6 +306,13 @@ test("topic: a subscriber whose task has failed keeps nobody waiting", function(
   t.eq(news:subscribers(), 0)
 end)
 
+test("a point in the place of a colon is told", function(t)
+  local news, box <close> = stoke.topic "colons", stoke.mailbox()
+  for _, f in ipairs { news.subscribers, news.retained, box.waiting } do
+    t.match(t.raises("argument", f).message, ":%w+%(%)")
+  end
+end)
+
 -- ---- shared values --------------------------------------------------------------------------------------------------------------
 
 test("shared: who reads gets a copy; set with a version loses against who was faster", function(t)

@@ -114,6 +114,7 @@ test("names that nobody knows are told with the one that was meant", function(t)
   t.match(fails("argument", { route = {} }), "the route names no model")
   t.match(fails("argument", { route = { "big@" } }), 'route%[1%] must be "model", "model@endpoint" or "@endpoint", got "big@"')
   t.match(fails("argument", { route = { "@gpu" } }), "model is missing: the route says where it is asked, and names none")
+  t.match(fails("argument", { route = { "m@one", nil, "m@two" } }), "route must be a list without names or gaps")
   t.match(fails("argument", { route = 5 }), "route must be the name of one, or a list of models, got")
 end)
 

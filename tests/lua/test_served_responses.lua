@@ -226,6 +226,24 @@ test("wrong types get the words of the server it stands for", function(t)
   t.eq(#place.model.requests, 0)
 end)
 
+test("items of the input with fields of other types are refused, and null is none", function(t)
+  local world <close> = served(function() return "Yes." end)
+  local function call(field, value)
+    local item = json.object { type = "function_call", call_id = "c", name = "look", arguments = "{}" }
+    item[field] = value
+    return ask(world, { input = { item, { type = "function_call_output", call_id = "c", output = "x" } } })
+  end
+  for _, field in ipairs { "call_id", "name", "arguments" } do
+    local r, status = call(field, 7)
+    t.eq(status, 400)
+    t.match(r.error.message, "cannot unmarshal number into Go struct field ResponsesFunctionCall." .. field .. " of type string")
+    t.eq(select(2, call(field, json.null)), 200)
+  end
+  local r, status = ask(world, { input = { { type = "function_call_output", call_id = {}, output = "x" } } })
+  t.eq(status, 400)
+  t.match(r.error.message, "ResponsesFunctionCallOutput.call_id of type string")
+end)
+
 test("an error before a word has a status; one in the middle is the event response.failed, and the last", function(t)
   local place <close> = served({ { error = "boom", status = 500 }, { text = "one two three", error = "boom", error_after = 2 } },
     nil, nil, { tokens_per_second = 10 })

@@ -418,8 +418,7 @@ test("killed while it writes: all that was acknowledged is there, and each list 
       writer:wait()
       local set <close> = vectors(folder .. "/x.vectors")
       for n = 1, last do
-        local deleted = n % 3 == 2 and n < last
-        t.eq(set:get(n) ~= nil, not deleted)
+        if n < last or n % 3 ~= 2 then t.eq(set:get(n) ~= nil, n % 3 ~= 2) end -- the last one may be deleted already
         t.eq(set:get(-n) ~= nil, true)
       end
       local hits = set:search({ 1, 0 }, 1000)

@@ -61,18 +61,29 @@ end
 
 local ITEMS = {}
 
+--- A field that is a text; nil where it is not there or null; nil and what is wrong.
+local function text_in(item, struct_name, field)
+  local value = item[field]
+  if value == nil or value == json.null then return nil end
+  if type(value) == "string" then return value end
+  return nil, misfit(value, struct_name, field, "string")
+end
+
 --- A call of a tool goes to the answer before it.
 function ITEMS.function_call(item, out, names)
-  local text = item.arguments
-  if text ~= nil and type(text) ~= "string" then return misfit(text, "ResponsesFunctionCall", "arguments", "string") end
+  local id, wrong_id = text_in(item, "ResponsesFunctionCall", "call_id")
+  local name, wrong_name = text_in(item, "ResponsesFunctionCall", "name")
+  local text, wrong_text = text_in(item, "ResponsesFunctionCall", "arguments")
+  local wrong = wrong_id or wrong_name or wrong_text
+  if wrong then return wrong end
   local arguments, err = json.decode(text or "{}")
   if not err and not json.is_object(arguments) then
     err = ("json: cannot unmarshal %s into Go value of type map[string]interface {}"):format(json.kind(arguments))
   end
   if err == "unexpected EOF" then err = "unexpected end of JSON input" end
   if err then return "failed to parse function call arguments: " .. err, true end
-  names[item.call_id or ""] = item.name
-  local call = json.object { { "id", item.call_id }, { "function", json.object { { "name", item.name },
+  names[id or ""] = name
+  local call = json.object { { "id", id }, { "function", json.object { { "name", name or "" },
     { "arguments", arguments } } } }
   local last = out[#out]
   if last and last.role == "assistant" then
@@ -85,11 +96,13 @@ function ITEMS.function_call(item, out, names)
 end
 
 function ITEMS.function_call_output(item, out, names)
+  local id, wrong = text_in(item, "ResponsesFunctionCallOutput", "call_id")
+  if wrong then return wrong end
   local text, _, err = content_of(item.output)
   if err and type(item.output) ~= "table" then err = misfit(item.output, "ResponsesFunctionCallOutput", "output", "string") end
   if err then return err end
-  out[#out + 1] = json.object { { "role", "tool" }, { "content", text }, { "tool_name", names[item.call_id or ""] },
-    { "tool_call_id", item.call_id } }
+  out[#out + 1] = json.object { { "role", "tool" }, { "content", text }, { "tool_name", names[id or ""] },
+    { "tool_call_id", id } }
 end
 
 function ITEMS.message(item, out)
@@ -270,11 +283,11 @@ function M.begin(about)
 end
 
 local function end_thought(about)
-  if about.thought == "" or about.thought_ended then return end
+  if not about.thoughts[1] or about.thought_ended then return end
   about.thought_ended = true
   event(about, "response.reasoning_summary_text.done", { item_id = "rs_" .. about.id, output_index = 0, summary_index = 0,
-    text = about.thought })
-  event(about, "response.output_item.done", { item = reasoning_item(about, about.thought), output_index = 0 })
+    text = table.concat(about.thoughts) })
+  event(about, "response.output_item.done", { item = reasoning_item(about, table.concat(about.thoughts)), output_index = 0 })
   about.index = 1
 end
 
@@ -284,11 +297,11 @@ end
 ---
 --- Example: `responses.thought(about, "hm")`
 function M.thought(about, text)
-  if about.thought == "" then
+  if not about.thoughts[1] then
     event(about, "response.output_item.added", { output_index = 0,
       item = json.object { { "id", "rs_" .. about.id }, { "summary", json.array() }, { "type", "reasoning" } } })
   end
-  about.thought = about.thought .. text
+  about.thoughts[#about.thoughts + 1] = text
   event(about, "response.reasoning_summary_text.delta", { delta = text, item_id = "rs_" .. about.id, output_index = 0,
     summary_index = 0 })
 end
@@ -310,7 +323,7 @@ function M.text(about, text)
     event(about, "response.output_item.added", { item = message_item(about, nil, "in_progress"), output_index = about.index })
     event(about, "response.content_part.added", with { part = text_part "" })
   end
-  about.text = about.text .. text
+  about.texts[#about.texts + 1] = text
   event(about, "response.output_text.delta", with { delta = text, logprobs = json.array() })
 end
 
@@ -343,17 +356,17 @@ end
 --- Example: `responses.finish(about, 12, 3)`
 function M.finish(about, input, output, cut)
   end_thought(about)
-  local status = cut and "incomplete" or "completed"
+  local status, text = cut and "incomplete" or "completed", table.concat(about.texts)
   if about.spoken then
     local at = { content_index = 0, item_id = about.item, output_index = about.index }
     event(about, "response.output_text.done", { content_index = 0, item_id = about.item, output_index = about.index,
-      logprobs = json.array(), text = about.text })
-    at.part = text_part(about.text)
+      logprobs = json.array(), text = text })
+    at.part = text_part(text)
     event(about, "response.content_part.done", at)
-    event(about, "response.output_item.done", { item = message_item(about, about.text, status), output_index = about.index })
+    event(about, "response.output_item.done", { item = message_item(about, text, status), output_index = about.index })
   end
-  event(about, "response." .. status, { response = response_of(about, status, output_of(about, about.text, about.thought,
-    about.calls, status), usage_of(input, output)) })
+  event(about, "response." .. status, { response = response_of(about, status, output_of(about, text,
+    table.concat(about.thoughts), about.calls, status), usage_of(input, output)) })
 end
 
 --- The end of one that failed in the middle.
@@ -363,8 +376,8 @@ end
 --- Example: `responses.fail(about, "the model's server has gone")`
 function M.fail(about, text)
   about.error = json.object { { "code", "server_error" }, { "message", text } }
-  event(about, "response.failed", { response = response_of(about, "failed", output_of(about, about.text, about.thought, about.calls,
-    "incomplete")) })
+  event(about, "response.failed", { response = response_of(about, "failed", output_of(about, table.concat(about.texts),
+    table.concat(about.thoughts), about.calls, "incomplete")) })
 end
 
 --- The events since this was called last.
@@ -403,8 +416,8 @@ end
 ---
 --- Example: `local about = responses.about(raw, "resp_1", "msg_1", time.now)`
 function M.about(raw, id, item, now)
-  return { raw = raw, id = id, item = item, now = now, created = math.floor(now()), sequence = 0, index = 0, text = "",
-    thought = "", calls = {}, out = {} }
+  return { raw = raw, id = id, item = item, now = now, created = math.floor(now()), sequence = 0, index = 0, texts = {},
+    thoughts = {}, calls = {}, out = {} }
 end
 
 return M

@@ -247,7 +247,10 @@ function M.answer(host, q, out)
   if not ok then
     if errors.is(answer) and answer.kind == "cancelled" then error(answer, 0) end
     host.report(answer, q)
-    return out:fail(failures.of(answer))
+    local failure = failures.of(answer)
+    -- the agent is there: a client that reads 404 would pull it, or tell its user that it is not
+    if failure.status == 404 and not q.call then failure.status = 502 end
+    return out:fail(failure)
   end
   if answer.calls and answer.past then host.lent:keep(q.user, q.entry.name, answer) end
   return out:done(answer)

@@ -275,3 +275,14 @@ test("two stokes are each other's model: one passes through an agent that the ot
   local r = http.post(second.url .. "/api/chat", { json = { model = "poet@" .. place.url, stream = false, messages = USER } })
   t.eq(r:json().message.content, "one two")
 end)
+
+test("an agent whose own model is missing is not missing itself: 502, which says what is", function(t)
+  local lost = stoke.agent { name = "lost", model = "gone" }
+  local place <close> = serving { agents = { lost }, models = { "small", "gone" } }
+  for _, path in ipairs { "/api/chat", "/v1/chat/completions" } do
+    local r = place:post(path, { model = "lost", messages = USER, stream = false })
+    t.eq(r.status, 502, path)
+    t.match(r.body, "model 'gone' not found")
+    t.eq(place:post(path, { model = "gone", messages = USER, stream = false }).status, 404, "a model behind is what was asked for")
+  end
+end)

@@ -11,6 +11,9 @@ local STATUS = {
   needs_approval = 403, parked = 409, in_doubt = 409,
 }
 
+--- A bug's words are Lua's, with paths of this machine: they are for its log.
+local BUG <const> = "the agent has a bug; the log of the server says where"
+
 ---@class stoke.serve.failure
 ---@field status integer
 ---@field text string
@@ -25,6 +28,7 @@ local STATUS = {
 --- Example: `local failure = failures.of(err)`
 function M.of(raised)
   local err = errors.wrap(raised)
+  if errors.bug(err) then return { status = 500, text = BUG } end
   local status = STATUS[err.kind] or 500
   local own = rawget(err, "status")
   if err.kind == "http" and (own == 400 or own == 404) then status = own end -- of the request, as the server behind us judges

@@ -369,3 +369,11 @@ test("what is no agent is refused when the server is made", function(t)
   t.eq(select(2, stoke.try(stoke.serve, { mem = "bad", agents = {} })).kind, "usage")
   t.eq(select(2, stoke.try(stoke.serve, { mem = "bad" })).kind, "argument")
 end)
+
+test("a bug of an agent is told to the client without Lua's words, which name files of the server", function(t)
+  local place <close> = served({}, function(agent)
+    return { agent { instructions = function() return nil .. "x" end } }
+  end)
+  local reply = place:post("/api/chat", { model = "poet", messages = USER, stream = false })
+  t.eq({ reply.status, reply:json().error }, { 500, "the agent has a bug; the log of the server says where" })
+end)

@@ -432,6 +432,21 @@ Journal.waits_for, Journal.state = keep.waits_for, keep.state
 ---@return string 64 hex digits
 function Journal:idempotency(key) return hash.sha256(("%s\n%s"):format(self.run_id or self.id, key)) end
 
+--- Add `key` to what a body is given: the same text each time it is done. Whoever reads it means to tell somebody who knows it
+--- again, so what led to it is committed then.
+---@param about table
+---@param key string of the effect
+---@return table about
+function Journal:with_key(about, key)
+  return setmetatable(about, { __index = function(_, name)
+    if name ~= "key" then return nil end
+    local err = self.log and keep.commit(self)
+    if err then error(err, 0) end
+    about.key = self:idempotency(key)
+    return about.key
+  end })
+end
+
 --- Write a text of the run.
 ---@param fd integer
 ---@param text string

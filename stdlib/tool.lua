@@ -238,7 +238,7 @@ local function performed(job, q, span, call)
     call.nested = run.usage
   end
   local key = call and call.key
-  return body(self, args, run, span, key and { key = call.context.journal:idempotency(key) } or nil, job.progress)
+  return body(self, args, run, span, key and call.context.journal:with_key({}, key) or nil, job.progress)
 end
 
 --- The error of a call that exceeded the tool's timeout.

@@ -30,21 +30,22 @@ end
 
 local FIRST <const>, LONGEST <const> = 0.5, 30 -- seconds between two attempts
 
-local function attempt(work, q, key, row)
+local function attempt(work, q, call)
+  local row = call and call.row
   local scope <close> = scopes.open { site = row and row.where or host.site() }
-  local value = work.f({ name = q.name, key = key })
+  local journal, key = call and call.context.journal, call and call.key
+  local value = work.f(key and journal:with_key({ name = q.name }, key) or { name = q.name })
   if scope.first then scope:wait() end
   return value
 end
 
 effect.define("step", { class = function(q) return q.idempotent and "idempotent" or "unsafe" end, metered = true,
-  repeats = true, keyed = "commit", reconcile = function(_, call) return call.work.reconcile end,
+  repeats = true, reconcile = function(_, call) return call.work.reconcile end,
   label = function(q) return "step " .. q.name end,
   run = function(q, call, work)
-    local key = call and call.key and call.context.journal:idempotency(call.key) or nil
     local pause = FIRST
     for i = 1, q.attempts or 1 do
-      local value, err = told(attempt, work, q, key, call and call.row)
+      local value, err = told(attempt, work, q, call)
       if err == nil then return value end
       if err.kind == "cancelled" or i == (q.attempts or 1) then return nil, err end
       local woken, stopped = host.park("step", pause)

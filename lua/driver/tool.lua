@@ -37,7 +37,7 @@ local users = setmetatable({}, { __mode = "k" })
 effect.define("tool.call", { run = run, approvable = true, subject = function(q) return "tool", q.name end, metered = true,
   class = function(q) return (q.idempotent or q.through) and "idempotent" or "unsafe" end,
   through = function(q) return not q.idempotent and (q.through or not modules.native) end,
-  repeats = true, keyed = function(q) return q.idempotent and "commit" end,
+  repeats = true,
   reconcile = function(_, call) return call.work and call.work.reconcile end,
   given = function(q, facts)
     if facts.nested and users[q] then users[q](facts.nested) end

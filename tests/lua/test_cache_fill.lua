@@ -48,7 +48,7 @@ end)
 test("keys of entries that went take little of a small file: half as many as there are entries", function(t)
   local path = t.tmp() .. "/cache.db"
   local file = files.at(path, 1 << 20)
-  for i = 1, 5000 do
+  for i = 1, 7000 do
     file:put("exact", key(i), "v")
     if i % 500 == 0 then file:flush() end
   end

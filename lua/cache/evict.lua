@@ -10,7 +10,7 @@ local policy = require "core.cache.s3fifo"
 local M = {}
 
 --- Part of the file that entries may fill: pages are never quite full.
-local FILL <const> = 0.8
+local FILL <const> = 0.7
 --- Entries that are looked at together when some have to go.
 local SLICE <const> = 256
 --- How often an entry counts as asked for, at most.

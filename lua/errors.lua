@@ -12,6 +12,14 @@ local M = {}
 --- Where the script is: "file:line", nil outside a task.
 M.site = site
 
+--- The same as a name for what has no other: without the words in brackets that tell the code of a run from that of the process
+--- (lua/runs/code.lua), since a run that goes on names things as it did before.
+---@return string|nil
+function M.place()
+  local at = site()
+  return at and (at:gsub(" %(as [%a ]+%)", ""))
+end
+
 ---@class stoke.error
 ---@field kind string one of errors.kinds
 ---@field message string what happened, where, in one line

@@ -428,7 +428,7 @@ end
 ---
 --- Example: `local bot = stoke.agent { name = "poet", model = "qwen2.5:3b", instructions = "Answer in verse." }`
 function M.new(given)
-  return handle_of(define(given, errors.site() or "an agent"))
+  return handle_of(define(given, errors.place() or "an agent"))
 end
 
 --- An agent that works inside of a library: it has a label, and no name, so no file is said to have made it.

@@ -263,7 +263,7 @@ function M.team(pattern, given)
   local lead, by_name = members[1].definition, {}
   for i, member in ipairs(members) do by_name[member.name] = i end
   local own = given.model ~= nil or given.route ~= nil
-  local team = { label = given.name or errors.site() or "a team", name = given.name, description = given.description,
+  local team = { label = given.name or errors.place() or "a team", name = given.name, description = given.description,
     pattern = pattern.name, members = members, by_name = by_name, model = given.model or lead.model, endpoint = given.endpoint,
     route = given.route, budget = given.budget, deadline = given.deadline, class = terms.check(where, given.class),
     cache = cache.check(where, given.cache), texts = given.texts, max_turns = given.max_turns or M.MAX_TURNS,

@@ -292,3 +292,32 @@ test("the model calls of a run are all counted, though its process was killed in
     store:close()
     t.eq({ run.calls, run.tokens > 8 * 3 }, { 8, true })
   end)
+
+local UNNAMED = [[
+local stoke = require "stoke"
+local bot = stoke.agent { name = "bot", model = "qwen2.5:3b" }
+stoke.main(function()
+  local first = stoke.agent { model = "qwen2.5:3b" }:run("one").text
+  local chosen = stoke.choose { model = "qwen2.5:3b", prompt = "two", options = { "a", "b" } }
+  local team = stoke.team.vote { members = { bot }, votes = 2, at_once = 1 }
+  print "half"
+  for _ = 1, 600 do
+    if stoke.fs.stat "go" then break end
+    stoke.sleep(0.1)
+  end
+  return first .. chosen .. team:run("three").text
+end)
+]]
+
+test("what has no name is called by its place, and a killed run calls it so when it goes on", { real = true, timeout = 60 },
+  function(t)
+    local case = durable.new(t, UNNAMED)
+    local status, _, told = case:run("run", nil, durable.shows "half", "--sim")
+    t.eq(status.signal, "SIGKILL", told)
+    fs.write(case.folder .. "/go", "")
+    status, _, told = case:run("run", nil, nil, "--sim")
+    t.eq(status.code, 0, told)
+    local checked = stoke.proc.run { argv = { require "core.about".executable(), "replay", "run", "--check" }, cwd = case.folder,
+      env_allow = { "PATH", "STOKE_PATH", "HOME" } }
+    t.eq(checked.code, 0, checked.stderr)
+  end)

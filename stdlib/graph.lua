@@ -402,7 +402,7 @@ end
 ---@param text string
 ---@param options { model: string, source?: string|integer, types?: string[], relations?: string[], endpoint?: string, sampling?:
 ---  table|string, texts?: table<string, string> } source: noted on each edge; types: what the names may be; relations: which
----  types of edges are looked for (by default any); texts: what is said to the model, see stoke.graph.extract
+---  types of edges are looked for (by default any); texts: what is said to the model, see stoke.agent.texts
 ---@return { edges: { from: string, type: string, to: string }[], refused: { name?: string, edge?: table, why: string }[], usage:
 ---  stoke.usage } extracted edges: those that were added
 ---Raises `argument`, and what agent:run raises.

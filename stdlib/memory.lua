@@ -487,7 +487,7 @@ end
 --- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin.
 ---@param options { model: string, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string, sampling?:
 ---  table|string, texts?: table } threshold: of the sum of importance (100); newest: memories that are looked at (40); insights:
----  at most (3); texts: what is said to the model, see stoke.memory.think
+---  at most (3); texts: what is said to the model, see stoke.agent.texts
 ---@return stoke.memory.found[]|nil insights nil: not enough has come
 ---@return { text: string, why: string }[]|nil refused those that rest on nothing
 ---Raises `argument`, `db`, and what agent:run raises.

@@ -6,11 +6,10 @@ local errors = require "core.errors"
 local lines = require "stoke.mcp.lines"
 local log = require "stoke.log"
 local registry = require "stoke.serve.registry"
+local offered = require "stoke.cmd.offered"
 local reload = require "stoke.reload"
 local script = require "core.script"
 local servers = require "stoke.acp.server"
-local stdio = require "core.stdio"
-local stoke = require "stoke"
 
 local SPEC = {
   name = "stoke acp",
@@ -25,21 +24,6 @@ local SPEC = {
 
 local function report(method, err) log.error(method .. " failed", { error = tostring(err) }) end
 
---- What a reload has changed is told, and served.
-local function follow(known)
-  reload.on_change(function(change)
-    stdio.err(reload.text(change))
-    if change.err then return end
-    local _, err = stoke.try(known.refresh, known)
-    if err then stdio.err(("stoke: the agents stay as they were: %s\n"):format(tostring(err))) end
-  end)
-end
-
-local Restore = setmetatable({}, { __close = function()
-  reload.watch(false)
-  script.end_timers()
-end })
-
 ---@param argv string[]
 return function(argv)
   local a = args.parse(SPEC, argv)
@@ -48,7 +32,7 @@ return function(argv)
   local cmd = require "stoke.cmd"
   cmd.check_file(a.file)
   cmd.announce(a.file)
-  local _ <close> = Restore
+  local _ <close> = offered.restore
   reload.watch(true)
   local known = registry.new(registry.of_file(a.file, script.run_body(a.file)))
   if not known.list[1] then
@@ -58,7 +42,7 @@ return function(argv)
     local near = known:near(a.agent)
     errors.raise("usage", ("%s has no agent %s"):format(a.file, a.agent), { hint = near and ("did you mean %s?"):format(near) })
   end
-  follow(known)
+  offered.follow(known, "the agents stay as they were")
   local made = servers.new(known, { name = a.file:match "([^/]*)%.lua$" or a.file, send = lines.send, report = report,
     default = a.agent and known:find(a.agent).name or nil })
   made:serve(lines.each)

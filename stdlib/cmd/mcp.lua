@@ -15,9 +15,9 @@ local over_stdio = require "stoke.mcp.server.stdio"
 local output = require "stoke.runs.output"
 local pins = require "stoke.mcp.pins"
 local script = require "core.script"
+local offered = require "stoke.cmd.offered"
 local reload = require "stoke.reload"
 local server = require "stoke.mcp.server"
-local stoke = require "stoke"
 local stdio = require "core.stdio"
 local term = require "stoke.term"
 
@@ -198,21 +198,6 @@ end
 
 local function report(name, err) log.error(("the tool %s failed"):format(name), { error = tostring(err) }) end
 
---- What a reload has changed is told, and offered.
-local function follow(made)
-  reload.on_change(function(change)
-    stdio.err(reload.text(change))
-    if change.err then return end
-    local _, err = stoke.try(made.refresh, made)
-    if err then stdio.err(("stoke: what is offered stays as it was: %s\n"):format(tostring(err))) end
-  end)
-end
-
-local Restore = setmetatable({}, { __close = function()
-  reload.watch(false)
-  script.end_timers()
-end })
-
 local function serve(a)
   if not fs.stat(a.what) then
     local near = errors.suggest(a.what, { "list", "inspect", "call", "accept" })
@@ -221,11 +206,11 @@ local function serve(a)
   local at_address = a.port or a.address
   lines.hold()
   require "stoke.cmd".announce(a.what)
-  local _ <close> = Restore
+  local _ <close> = offered.restore
   reload.watch(true)
   local made = server.new(entries.of_file(a.what, script.run_body(a.what)),
     { name = a.what:match "([^/]*)%.lua$" or a.what, report = report })
-  follow(made)
+  offered.follow(made, "what is offered stays as it was")
   if not at_address then return over_stdio.serve(made) end
   local running <close> = over_http.serve(made, { port = a.port or 8931, address = a.address,
     token = token_of(a.token), hosts = a.host, origins = a.origin })

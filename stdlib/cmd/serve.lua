@@ -4,13 +4,13 @@ local args = require "stoke.args"
 local channel = require "core.channel"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
+local offered = require "stoke.cmd.offered"
 local reload = require "stoke.reload"
 local registry = require "stoke.serve.registry"
 local script = require "core.script"
 local serve = require "stoke.serve"
 local sessions = require "stoke.serve.sessions"
 local stdio = require "core.stdio"
-local stoke = require "stoke"
 
 local SPEC = {
   name = "stoke serve",
@@ -76,11 +76,7 @@ end
 --- What a reload changed is told, and served.
 local function follow(host)
   local before = names_of(host.registry.list)
-  reload.on_change(function(change)
-    stdio.err(reload.text(change))
-    if change.err then return end
-    local _, err = stoke.try(host.registry.refresh, host.registry)
-    if err then return stdio.err(("stoke: the models stay as they were: %s\n"):format(tostring(err))) end
+  offered.follow(host.registry, "the models stay as they were", function()
     local now = names_of(host.registry.list)
     if now ~= before then stdio.err(("stoke: serving %s\n"):format(now == "" and "nothing" or now)) end
     before = now

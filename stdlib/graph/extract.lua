@@ -8,17 +8,18 @@ local json = require "core.json"
 local agent = require "stoke.agent"
 local fold = require "stoke.reading.fold"
 local schema = require "stoke.schema"
+local texts = require "stoke.agent.texts"
 local tool = require "stoke.tool"
 local usage = require "stoke.agent.usage"
 
 local M = {}
 
---- What is said to the model; `texts` of graph:extract replaces some.
-M.TEXTS = {
-  names = "List who and what the text is about: each person, place, organization and thing that does something, or that "
-    .. "something is done to. Write each name exactly as it stands in the text. Take only what the text says.",
-  edges = "Say what the text tells of these names: {names}. Each entry is: from, what it is or does to the other, to. Take "
-    .. "only what the text says. If it connects none of them, give an empty list.",
+texts.add {
+  graph_names = { "what graph:extract asks of a text first", "", "List who and what the text is about: each person, place, "
+    .. "organization and thing that does something, or that something is done to. Write each name exactly as it stands in the "
+    .. "text. Take only what the text says." },
+  graph_edges = { "what it asks then", "names", "Say what the text tells of these names: {names}. Each entry is: from, what it is "
+    .. "or does to the other, to. Take only what the text says. If it connects none of them, give an empty list." },
 }
 
 --- Names taken of one text at most, and edges.
@@ -45,12 +46,7 @@ local function check(given)
   if source ~= nil and type(source) ~= "string" and math.type(source) ~= "integer" then
     errors.argument("graph:extract: the source must be a text or a whole number, got %s", errors.describe(source))
   end
-  for name, text in next, o.texts or {} do
-    if not M.TEXTS[name] then
-      errors.argument('graph:extract: there is no text named %s; they are "names" and "edges"', tostring(name))
-    end
-    if type(text) ~= "string" then errors.argument("graph:extract: the text %s must be a string", name) end
-  end
+  if o.texts then texts.check("graph:extract", o.texts) end
   return o, words("graph:extract: types", o.types), words("graph:extract: relations", o.relations)
 end
 
@@ -73,7 +69,7 @@ end
 local function names(o, types, text, found)
   local item = object({ name = strings(nil, 200), type = strings(types, 60) }, { "name", "type" })
   local shape = object({ names = { type = "array", items = item, maxItems = M.NAMES } }, { "names" })
-  local result = ask(o, "names", (o.texts or {}).names or M.TEXTS.names, shape, text)
+  local result = ask(o, "names", texts.of("graph_names", o.texts), shape, text)
   local folded, list, seen = fold.key(text), json.array {}, {}
   for _, one in ipairs(result.output.names) do
     local key = fold.key(one.name)
@@ -91,7 +87,7 @@ end
 local function edges(o, relations, text, list)
   local item = object({ from = strings(list), type = strings(relations, 60), to = strings(list) }, { "from", "type", "to" })
   local shape = object({ edges = { type = "array", items = item, maxItems = M.EDGES } }, { "edges" })
-  local said = ((o.texts or {}).edges or M.TEXTS.edges):gsub("{names}", function() return table.concat(list, ", ") end)
+  local said = texts.of("graph_edges", o.texts, { names = table.concat(list, ", ") })
   local result = ask(o, "edges", said, shape, text)
   return result.output.edges, result.usage
 end

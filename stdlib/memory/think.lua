@@ -6,15 +6,16 @@ local line = require "core.text".line
 local agent = require "stoke.agent"
 local filters = require "stoke.memory.filter"
 local schema = require "stoke.schema"
+local texts = require "stoke.agent.texts"
 
 local M = {}
 
---- What is said to the model; `texts` of reflect and summarize replaces some.
-M.TEXTS = {
-  reflect = "Below are notes, each with its number. Say what several of them show together: at most {insights} short statements "
-    .. "that no single note makes. For each give the numbers of the notes that it rests on, and how much it matters, from 0 to 10.",
-  summarize = "Below are old notes. Write one short text that keeps what may matter later: names, facts, decisions, promises. Only "
-    .. "what the notes say.",
+texts.add {
+  memory_reflect = { "what memory:reflect asks", "insights", "Below are notes, each with its number. Say what several of them show "
+    .. "together: at most {insights} short statements that no single note makes. For each give the numbers of the notes that it "
+    .. "rests on, and how much it matters, from 0 to 10." },
+  memory_summarize = { "what memory:summarize asks", "", "Below are old notes. Write one short text that keeps what may matter "
+    .. "later: names, facts, decisions, promises. Only what the notes say." },
 }
 
 local COMMON = { model = "string", endpoint = "string", sampling = true, texts = "table", timeouts = "table", deadline = "number" }
@@ -25,12 +26,7 @@ local function options(what, given, own)
   for name, kind in next, own do known[name] = kind end
   local o = errors.options(given, known, what)
   if o.model == nil then errors.argument("%s: model is missing", what) end
-  for name, text in next, o.texts or {} do
-    if not M.TEXTS[name] then
-      errors.argument('%s: there is no text %s; they are "reflect" and "summarize"', what, tostring(name))
-    end
-    if type(text) ~= "string" then errors.argument("%s: the text %s must be a string", what, name) end
-  end
+  if o.texts then texts.check(what, o.texts) end
   return o
 end
 
@@ -104,7 +100,7 @@ function M.reflect(memory, given)
   if since.last == 0 or since.importance < (o.threshold or 100) then return nil end
   local newest = memory:list { k = whole(what, "newest", o.newest, 40) }
   table.sort(newest, function(x, y) return x.id < y.id end)
-  local said = ((o.texts or {}).reflect or M.TEXTS.reflect):gsub("{insights}", tostring(most))
+  local said = texts.of("memory_reflect", o.texts, { insights = most })
   local shape = insights_shape(#newest, most)
   local insights, refused = {}, {}
   for _, one in ipairs(ask(o, "reflect", said, shape, numbered(newest)).insights) do
@@ -148,7 +144,7 @@ function M.summarize(memory, given)
   local sql = ("SELECT id FROM NAME WHERE kind <> 'summary'%s ORDER BY created, id LIMIT :together"):format(where):gsub("NAME",
     memory.name)
   local shape = schema { summary = "string 1..2000" }
-  local said = (o.texts or {}).summarize or M.TEXTS.summarize
+  local said = texts.of("memory_summarize", o.texts)
   local summaries, replaced = 0, 0
   while true do
     local old, ids = {}, {}

@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
+
 enum { LIMIT_SECONDS = 120, REPLY_MAX = 4096 };
 
 struct connection {
@@ -28,39 +30,6 @@ struct connection {
 
 static const char request[] =
     "GET /time?zone=utc HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n";
-
-static void fail(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static int start(char **command, int *port) {
-  int out[2];
-  if (pipe(out) < 0) fail("pipe");
-  pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(out[1], 1);
-    close(out[0]);
-    close(out[1]);
-    execvp(command[0], command);
-    fail(command[0]);
-  }
-  close(out[1]);
-  char line[128];
-  FILE *f = fdopen(out[0], "r");
-  if (f == NULL || fgets(line, sizeof line, f) == NULL || sscanf(line, "http://127.0.0.1:%d", port) != 1) {
-    fprintf(stderr, "load: %s prints no URL\n", command[0]);
-    exit(1);
-  }
-  return child;
-}
-
-static double cpu_us(clockid_t clock) {
-  struct timespec t;
-  if (clock_gettime(clock, &t) != 0) fail("clock_gettime");
-  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
 
 static void ask(const struct connection *c) {
   if (send(c->fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof request - 1)) fail("send");
@@ -126,9 +95,9 @@ int main(int argc, char **argv) {
   if (all == NULL) fail("calloc");
   for (size_t i = 0; i < connections; i++) connect_to(&all[i], port, epoll);
   run(all, connections, epoll, n);
-  double before = cpu_us(clock);
+  double before = clock_us(clock);
   run(all, connections, epoll, n);
-  printf("request_us=%.2f\n", (cpu_us(clock) - before) / (double)n);
+  printf("request_us=%.2f\n", (clock_us(clock) - before) / (double)n);
   kill(server, SIGTERM);
   waitpid(server, NULL, 0);
   return 0;

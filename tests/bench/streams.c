@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
+
 enum { LIMIT_SECONDS = 120, TAIL = 5 };
 
 struct stream {
@@ -36,39 +38,6 @@ static size_t request_len;
 static double *firsts;
 static size_t first_count, begun_count, line_count;
 
-static void fail(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static double now_us(clockid_t clock) {
-  struct timespec t;
-  if (clock_gettime(clock, &t) != 0) fail("clock_gettime");
-  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static pid_t start(char **command, int *port) {
-  int out[2];
-  if (pipe(out) < 0) fail("pipe");
-  pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(out[1], 1);
-    close(out[0]);
-    close(out[1]);
-    execvp(command[0], command);
-    fail(command[0]);
-  }
-  close(out[1]);
-  char line[128];
-  FILE *f = fdopen(out[0], "r");
-  if (f == NULL || fgets(line, sizeof line, f) == NULL || sscanf(line, "http://127.0.0.1:%d", port) != 1) {
-    fprintf(stderr, "streams: %s prints no URL\n", command[0]);
-    exit(1);
-  }
-  return child;
-}
-
 static void make_request(void) {
   static const char body[] = "{\"model\":\"poet\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}";
   request_len = (size_t)snprintf(request, sizeof request,
@@ -80,7 +49,7 @@ static void make_request(void) {
 static void ask(struct stream *s) {
   s->head_read = s->begun = false;
   s->lines = s->tail_len = s->head_len = 0;
-  s->asked_us = now_us(CLOCK_MONOTONIC);
+  s->asked_us = clock_us(CLOCK_MONOTONIC);
   if (send(s->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len) fail("send");
 }
 
@@ -120,7 +89,7 @@ static bool take(struct stream *s, const char *bytes, size_t len) {
   if (!s->begun) {
     s->begun = true;
     begun_count++;
-    if (firsts) firsts[first_count++] = now_us(CLOCK_MONOTONIC) - s->asked_us;
+    if (firsts) firsts[first_count++] = clock_us(CLOCK_MONOTONIC) - s->asked_us;
   }
   for (const char *at = bytes; (at = memmem(at, (size_t)(bytes + len - at), "}\n", 2)) != NULL; at += 2) line_count++;
   for (size_t i = len > TAIL ? len - TAIL : 0; i < len; i++) {
@@ -170,9 +139,9 @@ static void do_chats(size_t n, size_t connections, pid_t server, int port) {
   firsts = calloc(n, sizeof *firsts);
   if (firsts == NULL) fail("calloc");
   line_count = 0;
-  double before = now_us(clock);
+  double before = clock_us(clock);
   chat(all, connections, epoll, n);
-  double took = now_us(clock) - before;
+  double took = clock_us(clock) - before;
   qsort(firsts, first_count, sizeof *firsts, by_size);
   printf("line_ns=%.1f lines=%zu first_us=%.1f\n", took * 1e3 / (double)line_count, line_count / n, firsts[first_count / 2]);
 }

@@ -230,6 +230,8 @@ test("what makes no sense is refused in words", function(t)
   t.match(t.raises("argument", graph.neighbourhood, graph, "a", { depth = 0 }).message, "depth must be a whole number")
   t.match(t.raises("argument", graph.put, graph, "\xff").message, "UTF%-8")
   t.match(t.raises("argument", graph.extract, graph, "x", {}).message, "model is missing")
+  t.match(t.raises("argument", graph.extract, graph, "x", { model = "m", texts = { graph_edge = "x" } }).message,
+    "did you mean graph_edges")
   t.match(t.raises("argument", graph.text, "Ada").message, "graph:text%(%): called on .*write a colon")
   t.match(t.raises("argument", stoke.graph, {}).message, "a path, an open database, or nil")
   t.match(t.raises("argument", stoke.graph, nil, { name = "a-b" }).message, "letters, digits and _")

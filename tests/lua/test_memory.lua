@@ -5,17 +5,7 @@ local test = require "stoke.test"
 
 local DAY <const> = 24 * 3600
 
---- Vectors that say how often a text has each letter: alike for texts of the same letters.
-local function letters(texts)
-  local out = {}
-  for i, text in ipairs(texts) do
-    local vector = {}
-    for k = 1, 26 do vector[k] = 0.01 end
-    for letter in text:lower():gmatch "%l" do vector[letter:byte() - 96] = vector[letter:byte() - 96] + 1 end
-    out[i] = vector
-  end
-  return out
-end
+local letters = require "meanings".letters
 
 local function texts(found)
   local out = {}
@@ -341,6 +331,8 @@ test("what makes no sense is refused in words", function(t)
   t.match(t.raises("argument", memory.search, memory, "x", { weights = { age = 1 } }).message, "there is no weight age")
   t.match(t.raises("argument", memory.search, memory, "x", { k = 0 }).message, "k must be a whole number")
   t.match(t.raises("argument", memory.reflect, memory, {}).message, "model is missing")
+  t.match(t.raises("argument", memory.reflect, memory, { model = "m", texts = { memory_reflekt = "x" } }).message,
+    "did you mean memory_reflect")
   t.match(t.raises("argument", stoke.memory, nil, { embed = {} }).message, "embed has no model")
   t.match(t.raises("argument", stoke.memory, nil, { embed = function() return {} end, half_life = 0 }).message, "half_life")
   local err = t.raises("argument", stoke.agent, { name = "a", model = "m", memory = {} })

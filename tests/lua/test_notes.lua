@@ -7,17 +7,7 @@ local json = require "stoke.json"
 local stoke = require "stoke"
 local test = require "stoke.test"
 
---- Vectors that say how often a text has each letter: alike for texts of the same letters.
-local function letters(texts)
-  local out = {}
-  for i, text in ipairs(texts) do
-    local vector = {}
-    for k = 1, 26 do vector[k] = 0.01 end
-    for letter in text:lower():gmatch "%l" do vector[letter:byte() - 96] = vector[letter:byte() - 96] + 1 end
-    out[i] = vector
-  end
-  return out
-end
+local letters = require "meanings".letters
 
 --- letters, which counts what it is asked.
 local function counting()

@@ -19,7 +19,8 @@ local M = {}
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
----@field recalled? string notes that go with the user's last question, and with no later one
+---@field recalled? string notes that go with the user's last question, and with no other
+---@field noted? integer the question that they were sent with
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
 ---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
 ---@field taken integer the last message that is in it
@@ -123,7 +124,8 @@ end
 --- Send notes with the user's last question.
 ---@param notes string|nil nil: none
 function History:recall(notes)
-  if notes ~= self.recalled then self.recalled, self.sent = notes, nil end
+  if notes == self.recalled and (not notes or self.noted == self.asked) then return end
+  self.recalled, self.noted, self.sent = notes, self.asked, nil -- the question before goes without them from now on
 end
 
 --- What is sent, with the messages that have come since, without looking whether it fits.

@@ -142,16 +142,15 @@ local function update(self)
   return sent
 end
 
---- The same, made anew.
+--- The same, made anew. What fell out has words of tools and strangers in it: its summary is a message of the conversation, and
+--- never a part of the instructions.
 local function build(self, instructions)
-  local system, before = instructions, nil
+  local sent = { nil, nil, nil, nil, nil } -- in the size that most have in the end
+  if instructions then sent[1] = { role = "system", content = instructions } end
   if self.summary then
-    system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
+    sent[#sent + 1] = { role = "user", content = texts.of("summary", self.texts, { summary = self.summary }) }
   end
-  if self.asked > 0 and self.asked < self.first then before = as_sent(self, self.asked) end
-  local head = system and { role = "system", content = system } or before
-  if head == before then before = nil end
-  local sent = { head, before, nil, nil, nil } -- in the size that most have in the end
+  if self.asked > 0 and self.asked < self.first then sent[#sent + 1] = as_sent(self, self.asked) end
   self.bytes, self.images = 0, 0
   for i = 1, #sent do
     local bytes, images = models.size(sent[i])

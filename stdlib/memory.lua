@@ -26,6 +26,7 @@ local json = require "stoke.json"
 local embed = require "stoke.memory.embed"
 local filters = require "stoke.memory.filter"
 local fold = require "stoke.reading.fold"
+local past = require "stoke.memory.past"
 local scopes = require "core.scope"
 local search = require "stoke.memory.search"
 local time = require "stoke.time"
@@ -91,7 +92,8 @@ Memory.__name = "stoke.memory"
 
 -- ---- opening -------------------------------------------------------------------------------------------------------------------
 
-local OPTIONS = { embed = true, name = "string", half_life = "number", weights = "table", root = "string", create = "boolean" }
+local OPTIONS = { embed = true, name = "string", half_life = "number", weights = "table", root = "string", create = "boolean",
+  history = "boolean" }
 
 --- A statement with the memory's own names of tables.
 local function named(self, sql) return (sql:gsub("NAME", self.name)) end
@@ -123,9 +125,10 @@ end
 ---@param where? string|stoke.db.database a path, whose file is made when it is not there; an open database, in which the memory
 ---  stands beside other tables; nil: in memory, until the scope ends
 ---@param options? { embed?: string|table|fun(texts: string[]): number[][], name?: string, half_life?: number, weights?: table,
----  root?: string, create?: boolean } embed: the model that makes vectors of texts, or { model =, endpoint = }, or a function;
----  without one, words are compared; name: of its tables ("memory"); half_life: seconds (259200); weights: { relevance =, recency
----  =, importance = }; root, create: as db.open
+---  root?: string, create?: boolean, history?: boolean } embed: the model that makes vectors of texts, or { model =, endpoint = },
+---  or a function; without one, words are compared; name: of its tables ("memory"); half_life: seconds (259200); weights: {
+---  relevance =, recency =, importance = }; root, create: as db.open; history: what changes is noted, so that memory:back can take
+---  it back
 ---@return stoke.memory
 ---Raises `argument` (also: its vectors are of another model), `db`, `os`, `denied`, `cancelled`.
 ---
@@ -147,6 +150,7 @@ function M.open(where, options)
   local self = setmetatable({ db = database, own = not given, path = database.path, name = name, embed = embedder,
     half_life = half_life, weights = weights }, Memory)
   database:exec(named(self, TABLES))
+  if o.history then past.open(self) end
   check_model(self)
   if self.embed then self.vectors = vectors(database, { name = name .. "_vectors" }) end
   local _ = guard
@@ -235,11 +239,13 @@ local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(imp
 local function write(self, tx, row)
   local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
   if known then
+    past.note(self, tx, row.created, { known.id })
     tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
     return known.id, false
   end
   local _, id = tx:exec(named(self, INSERT), row)
   tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
+  past.added(self, tx, row.created, { id })
   return id, true
 end
 
@@ -278,11 +284,13 @@ local function write_all(self, tx, rows, first, last, ids, embedded)
     n = n + 1
     local i = places[n]
     ids[i] = row.id
+    past.added(self, tx, rows[i].created, { row.id })
     if row.key then known[row.key] = row.id end
     if embedded[i] then vector_rows[#vector_rows + 1] = { id = row.id, vector = embedded[i], tags = { kind = rows[i].kind } } end
   end
   for _, i in ipairs(again) do
     ids[i] = known[rows[i].key]
+    past.note(self, tx, rows[i].created, { ids[i] })
     tx:exec(named(self, AGAIN), { id = ids[i], created = rows[i].created, importance = rows[i].importance })
   end
   if vector_rows[1] then self.vectors:add_all(vector_rows) end
@@ -375,9 +383,9 @@ local TOUCH = "UPDATE NAME SET used = max(used, :now), uses = uses + 1 WHERE id 
 --- Find memories, those with the highest score first. They count as used now.
 ---@param query? string nil: the most recent and important ones
 ---@param options? { k?: integer, kind?: string|string[], origin?: string|string[], tags?: table, since?: number, before?: number,
----  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean } k: how many at most (5); since, before:
----  when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out lower scores;
----  touch = false: they do not count as used
+---  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean, now?: number } k: how many at most (5);
+---  since, before: when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out
+---  lower scores; touch = false: they do not count as used; now: what counts as now, by the clock of a world
 ---@return stoke.memory.found[]
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
 ---
@@ -394,7 +402,10 @@ function Memory:search(query, options)
     one.score, one.relevance, one.recency = hit.score, hit.relevance, hit.recency
   end
   if q.touch and ids[1] then
-    self.db:exec(named(self, TOUCH), { now = q.now, ids = errors.check(json.encode(json.array(ids))) })
+    self.db:transaction(function(tx)
+      past.note(self, tx, q.now, ids)
+      tx:exec(named(self, TOUCH), { now = q.now, ids = errors.check(json.encode(json.array(ids))) })
+    end)
   end
   return found
 end
@@ -468,6 +479,7 @@ local FORGET = { keep = "number", before = "number", kind = true, origin = true,
 function Memory:forget(options)
   scopes.check_self(self, Memory, "memory:forget()")
   local o = errors.options(options, FORGET, "memory:forget")
+  past.refuse(self, "memory:forget")
   if next(o) == nil then errors.argument "memory:forget: say what: ids, keep, before, kind, origin or tags" end
   if o.keep and not (math.tointeger(o.keep) and o.keep >= 0) then
     errors.argument("memory:forget: keep must be a whole number of at least 0, got %s", tostring(o.keep))
@@ -481,13 +493,26 @@ function Memory:forget(options)
   return gone
 end
 
+--- Take back what was done at a moment or after it: what was added since is gone, and what was found or said again is as it was
+--- before. For a memory with `history`, whose times are given (`created`, `now`): of a world that goes back, or was interrupted.
+---@param moment number seconds, by the clock of what was added and searched
+---@return integer gone memories that are no more
+---Raises `argument` (also: the memory has no history), `db`, `cancelled`.
+---
+--- Example: `diary:back(8 * 3600)`
+function Memory:back(moment)
+  scopes.check_self(self, Memory, "memory:back()")
+  return past.back(self, moment, delete)
+end
+
 -- ---- what is concluded ---------------------------------------------------------------------------------------------------------
 
 --- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest
 --- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin.
 ---@param options { model: string, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string, sampling?:
----  table|string, texts?: table } threshold: of the sum of importance (100); newest: memories that are looked at (40); insights:
----  at most (3); texts: what is said to the model, see stoke.agent.texts
+---  table|string, texts?: table, now?: number } threshold: of the sum of importance (100); newest: memories that are looked at
+---  (40); insights: at most (3); texts: what is said to the model, see stoke.agent.texts; now: when they are created, by the clock
+---  of a world
 ---@return stoke.memory.found[]|nil insights nil: not enough has come
 ---@return { text: string, why: string }[]|nil refused those that rest on nothing
 ---Raises `argument`, `db`, and what agent:run raises.
@@ -532,6 +557,7 @@ end
 ---
 --- Example: `diary:replace({ 1, 2 }, "It rained for two days.", { kind = "summary" })`
 function Memory:replace(ids, text, options)
+  past.refuse(self, "memory:summarize")
   local row = row_of("memory:replace", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id

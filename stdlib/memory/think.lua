@@ -5,8 +5,10 @@ local json = require "core.json"
 local line = require "core.text".line
 local agent = require "stoke.agent"
 local filters = require "stoke.memory.filter"
+local past = require "stoke.memory.past"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
+local time = require "stoke.time"
 
 local M = {}
 
@@ -85,7 +87,7 @@ local function insights_shape(notes, most)
   return schema.json(object({ insights = { type = "array", items = item, maxItems = most } }, { "insights" }))
 end
 
-local REFLECT = { threshold = "number", newest = "number", insights = "number" }
+local REFLECT = { threshold = "number", newest = "number", insights = "number", now = "number" }
 
 --- See memory:reflect.
 ---@param memory stoke.memory
@@ -115,7 +117,7 @@ function M.reflect(memory, given)
       refused[#refused + 1] = { text = one.statement, why = "it rests on no note" }
     else
       local id, added = memory:add(one.statement, { kind = "insight", importance = one.matters, sources = ids,
-        origin = origin_of(sources) })
+        origin = origin_of(sources), created = o.now })
       if added then
         insights[#insights + 1] = memory:get(id)
       else
@@ -123,7 +125,10 @@ function M.reflect(memory, given)
       end
     end
   end
-  memory.db:exec(("UPDATE %s SET reflected = ?"):format(about(memory)), since.last)
+  memory.db:transaction(function(tx)
+    past.reflected(memory, tx, o.now or time.now())
+    tx:exec(("UPDATE %s SET reflected = ?"):format(about(memory)), since.last)
+  end)
   return insights, refused
 end
 

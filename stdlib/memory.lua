@@ -179,7 +179,7 @@ Memory.__close = Memory.close
 -- ---- what is remembered --------------------------------------------------------------------------------------------------------
 
 local ADD = { kind = "string", importance = "number", origin = "string", tags = "table", sources = "table", created = "number",
-  repeats = "boolean" }
+  repeats = "boolean", now = "number" }
 
 local ORIGINS = { "script", "person", "agent", "tool", "stranger" }
 
@@ -211,7 +211,7 @@ local function check_ids(what, sources)
   end
 end
 
---- A memory as it is written.
+--- A memory as it is written, and the moment of that.
 local function row_of(what, text, given)
   local o = errors.options(given, ADD, what)
   check_text(what, text)
@@ -226,7 +226,7 @@ local function row_of(what, text, given)
   return { text = text, key = o.repeats and db.null or json.digest(fold.key(text)), kind = o.kind or "observation",
     importance = importance, origin = check_origin(what, o.origin or "script"), created = created + 0.0,
     tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null,
-    sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }
+    sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
 local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
@@ -236,16 +236,16 @@ local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, so
 local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(importance, :importance) WHERE id = :id]]
 
 --- Write one, within a transaction; its id, and whether it is new, so that its vector is to be added.
-local function write(self, tx, row)
+local function write(self, tx, row, now)
   local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
   if known then
-    past.note(self, tx, row.created, { known.id })
+    past.note(self, tx, now, { known.id })
     tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
     return known.id, false
   end
   local _, id = tx:exec(named(self, INSERT), row)
   tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
-  past.added(self, tx, row.created, { id })
+  past.added(self, tx, now, { id })
   return id, true
 end
 
@@ -261,7 +261,7 @@ local INSERT_ALL = [[INSERT INTO NAME (text, key, kind, importance, origin, tags
 local function list_of(values) return errors.check(json.encode(json.array(values))) end
 
 --- Write rows first to last, within a transaction, in a few statements: one for each row would be most of the time.
-local function write_all(self, tx, rows, first, last, ids, embedded)
+local function write_all(self, tx, rows, moments, first, last, ids, embedded)
   local keys, known, fresh, again, vector_rows = {}, {}, {}, {}, {}
   for i = first, last do
     if rows[i].key ~= db.null then keys[#keys + 1] = rows[i].key end
@@ -284,13 +284,13 @@ local function write_all(self, tx, rows, first, last, ids, embedded)
     n = n + 1
     local i = places[n]
     ids[i] = row.id
-    past.added(self, tx, rows[i].created, { row.id })
+    past.added(self, tx, moments[i], { row.id })
     if row.key then known[row.key] = row.id end
     if embedded[i] then vector_rows[#vector_rows + 1] = { id = row.id, vector = embedded[i], tags = { kind = rows[i].kind } } end
   end
   for _, i in ipairs(again) do
     ids[i] = known[rows[i].key]
-    past.note(self, tx, rows[i].created, { ids[i] })
+    past.note(self, tx, moments[i], { ids[i] })
     tx:exec(named(self, AGAIN), { id = ids[i], created = rows[i].created, importance = rows[i].importance })
   end
   if vector_rows[1] then self.vectors:add_all(vector_rows) end
@@ -300,9 +300,9 @@ end
 --- greater importance holds; its origin stays.
 ---@param text string
 ---@param options? { kind?: string, importance?: integer, origin?: "script"|"person"|"agent"|"tool"|"stranger", tags?: table,
----  sources?: integer[], created?: number, repeats?: boolean } kind: "observation"; importance: from 0 to 10 (5); origin: who
----  says so ("script"); tags: fields to find it by; sources: memories that it was concluded from; created: seconds since 1970;
----  repeats: add it also where it is remembered already
+---  sources?: integer[], created?: number, repeats?: boolean, now?: number } kind: "observation"; importance: from 0 to 10 (5);
+---  origin: who says so ("script"); tags: fields to find it by; sources: memories that it was concluded from; created: seconds
+---  since 1970; repeats: add it also where it is remembered already; now: the moment that memory:back counts (when it was created)
 ---@return integer id
 ---@return boolean added false: it was remembered already
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
@@ -310,11 +310,11 @@ end
 --- Example: `diary:add("Ada asked about fractions.", { importance = 6, tags = { subject = "maths" } })`
 function Memory:add(text, options)
   scopes.check_self(self, Memory, "memory:add()")
-  local row = row_of("memory:add", text, options)
+  local row, now = row_of("memory:add", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id, added
   self.db:transaction(function(tx)
-    id, added = write(self, tx, row)
+    id, added = write(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id, added
@@ -329,17 +329,18 @@ end
 function Memory:add_all(list)
   scopes.check_self(self, Memory, "memory:add_all()")
   errors.list("memory:add_all", list)
-  local rows, texts, ids = {}, {}, {}
+  local rows, moments, texts, ids = {}, {}, {}, {}
   for i, given in ipairs(list) do
     if type(given) ~= "table" then errors.argument("memory:add_all: entry %d is %s", i, errors.describe(given)) end
     local options = {}
     for name, value in next, given do if name ~= "text" then options[name] = value end end
-    rows[i], texts[i] = row_of(("memory:add_all: entry %d"):format(i), given.text, options), given.text
+    rows[i], moments[i] = row_of(("memory:add_all: entry %d"):format(i), given.text, options)
+    texts[i] = given.text
   end
   local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
   self.db:transaction(function(tx)
     for first = 1, #rows, M.TOGETHER do
-      write_all(self, tx, rows, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
+      write_all(self, tx, rows, moments, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
     end
   end)
   return ids
@@ -558,13 +559,13 @@ end
 --- Example: `diary:replace({ 1, 2 }, "It rained for two days.", { kind = "summary" })`
 function Memory:replace(ids, text, options)
   past.refuse(self, "memory:summarize")
-  local row = row_of("memory:replace", text, options)
+  local row, now = row_of("memory:replace", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id
   self.db:transaction(function(tx)
     delete(self, tx, ids)
     local added
-    id, added = write(self, tx, row)
+    id, added = write(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id

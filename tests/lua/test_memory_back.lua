@@ -28,6 +28,15 @@ test("what was added, found and said again after a moment is as it was before it
   t.eq(memory:add("The sun shines.", { created = 200 }), 2) -- the number that the one it replaces had
 end)
 
+test("a moment is when a memory was added, where that is not when it was created", function(t)
+  local memory <close> = stoke.memory(nil, { history = true })
+  memory:add("It rained.", { created = 100, now = 160 })
+  memory:add_all { { text = "It rained.", created = 110, now = 170 }, { text = "It snowed.", created = 120, now = 170 } }
+  t.eq(memory:back(165), 1)
+  t.eq({ memory:count(), memory:get(1).used }, { 1, 100 })
+  t.eq(memory:back(160), 1)
+end)
+
 test("random memories go back to any of their moments, with their words and vectors", function(t)
   for seed = 1, 12 do
     local random = stoke.rand.new(seed)

@@ -7,8 +7,10 @@ local agent = require "stoke.agent"
 local filters = require "stoke.memory.filter"
 local fold = require "stoke.reading.fold"
 local origins = require "stoke.memory.origin"
+local past = require "stoke.memory.past"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
+local time = require "stoke.time"
 
 local M = {}
 
@@ -93,7 +95,7 @@ local function insights_shape(notes, most)
   return schema.json(schema.exact({ insights = { type = "array", items = item, maxItems = most } }, { "insights" }))
 end
 
-local REFLECT = { tags = "table", threshold = "number", newest = "number", insights = "number" }
+local REFLECT = { tags = "table", threshold = "number", newest = "number", insights = "number", now = "number" }
 
 --- See memory:reflect.
 ---@param memory stoke.memory
@@ -127,7 +129,7 @@ function M.reflect(memory, given)
       refused[#refused + 1] = { text = one.statement, why = "it is remembered already" }
     else
       local id, added = memory:add(one.statement, { kind = "insight", importance = one.matters, sources = ids,
-        origin = origin_of(sources), tags = tags_of(sources) })
+        origin = origin_of(sources), tags = tags_of(sources), created = o.now })
       if added then
         insights[#insights + 1] = memory:get(id)
       else
@@ -135,7 +137,10 @@ function M.reflect(memory, given)
       end
     end
   end
-  memory.db:exec((REFLECTED:gsub("NAME", memory.name)), key, since.last)
+  memory.db:transaction(function(tx)
+    past.reflected(memory, tx, o.now or time.now(), key)
+    tx:exec((REFLECTED:gsub("NAME", memory.name)), key, since.last)
+  end)
   return insights, refused
 end
 

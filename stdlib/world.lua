@@ -42,10 +42,18 @@ local time = require "stoke.time"
 
 local M = {}
 
+--- Those that are open: for who shows them.
+---@private
+---@type table<stoke.world, true>
+M.live = setmetatable({}, { __mode = "k" })
+
 ---@class stoke.world
 ---@field name string
 ---@field file? string
 ---@field db? stoke.db.database of its file, for tables beside its own
+---@field origin? stoke.world the world it is a branch of
+---@field view any what the definition says for those who show the world
+---@field closed? boolean
 ---@field private def table
 ---@field private engine stoke.world.engine
 local World = {}
@@ -72,18 +80,21 @@ local function open_log(def)
 end
 
 --- A world from a log.
-local function make(def, log)
+local function make(def, log, origin)
   local self = setmetatable({ name = def.name, file = def.file, def = def, log = log, db = log.db, feed = events.new(), sent = {},
-    asking = {}, begun = {}, steps = 0, batch = 64, pace = 1, schedule = schedules.any and schedules.own() or nil }, World)
+    asking = {}, begun = {}, steps = 0, batch = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
+    origin = origin }, World)
   local me = tasks.current()
   if not me then errors.argument "stoke.world: a world lives in a task" end
   self.home = scopes.innermost(me)
   self.thoughts = thoughts.new(self, self.home, life.answered, life.failed)
+  if def.on_open then def.on_open(self) end
   local resumed = log:before(0) ~= nil
   self.sent = log:waiting()
   life.take_up(self, log.reached, resumed)
   if not resumed then log:snapshot(0, self.engine:encode()) end
   scopes.own(self.home, self)
+  M.live[self] = true
   return self
 end
 
@@ -94,17 +105,18 @@ end
 ---  failed?: function, takes?: number, retries?: integer, deadline?: number }>, wait?: boolean, ahead?: integer, reach?: number,
 ---  speed?: number, distance?: fun(a: table, b: table): number, tied?: fun(a: table, b: table): boolean, snapshot?: number,
 ---  retries?: integer, deadline?: number, at_once?: integer, cap?: integer, on_back?: fun(who: string, time: number, world:
----  stoke.world) } seed: of all random numbers of steps (1); file: where it is kept, nil: in memory; tick: world seconds of a tick
----  (1); start: world time at tick 0, seconds since midnight of day 0 (0); state: { members = { ID = record }, ground = what all
----  share, ... }; after: called once a tick, after the steps; inputs: called with the record of the member, or with the whole
----  state; thoughts: ask(q, who, time, world) gives the answer, apply(member, answer, here) takes it, failed(member, { kind,
----  message }, here) where there is none, takes: world seconds from its beginning to its answer (a tick); wait: nobody moves past
----  the moment a thought is due (true); ahead: ticks that members may be ahead of the slowest, for which `reach` (how far they see)
----  and `speed` (how far they move in a tick) are needed (0); distance: between two members (of x and y, as a king goes on a
----  chessboard); tied: members that are stepped together however far apart; snapshot: world seconds between snapshots (3600);
----  retries of a thought whose error may pass (2); deadline: seconds of an attempt (600); at_once: thoughts that are worked on at
----  the same time (1000); cap: inputs that may wait (10000); on_back: called for each member after going back or resuming, with the
----  moment from which on what its thoughts did outside is to be undone
+---  stoke.world), on_open?: fun(world: stoke.world), view?: any } seed: of all random numbers of steps (1); file: where it is kept,
+---  nil: in memory; tick: world seconds of a tick (1); start: world time at tick 0, seconds since midnight of day 0 (0); state: {
+---  members = { ID = record }, ground = what all share, ... }; after: called once a tick, after the steps; inputs: called with the
+---  record of the member, or with the whole state; thoughts: ask(q, who, time, world) gives the answer, apply(member, answer, here)
+---  takes it, failed(member, { kind, message }, here) where there is none, takes: world seconds from its beginning to its answer (a
+---  tick); wait: nobody moves past the moment a thought is due (true); ahead: ticks that members may be ahead of the slowest, for
+---  which `reach` (how far they see) and `speed` (how far they move in a tick) are needed (0); distance: between two members (of x
+---  and y, as a king goes on a chessboard); tied: members that are stepped together however far apart; snapshot: world seconds
+---  between snapshots (3600); retries of a thought whose error may pass (2); deadline: seconds of an attempt (600); at_once:
+---  thoughts that are worked on at the same time (1000); cap: inputs that may wait (10000); on_back: called for each member after
+---  going back or resuming, with the moment from which on what its thoughts did outside is to be undone; on_open: called once in
+---  the scope of the world, before anything runs; view: kept as world.view, for those who show it
 ---@return stoke.world
 ---Raises `argument`; for a file `db`, `os`, `denied`, `cancelled`.
 ---
@@ -123,7 +135,7 @@ function World:close()
   scopes.check_self(self, World, "world:close()")
   if self.closed then return end
   self:stop()
-  self.closed = true
+  self.closed, M.live[self] = true, nil
   scopes.disown(self.home, self)
   self.thoughts:stop()
   self.feed:close()
@@ -255,17 +267,28 @@ function World:stop()
 end
 
 --- How it runs now.
----@return { running: boolean, paused: boolean, speed: number|"free", thinking: string[], waiting: integer } thinking: ids of who
----  thinks; waiting: inputs that have not taken effect
+---@return { tick: integer, time: number, first: number, tick_seconds: number, speed: number|"free", running: boolean, paused:
+---  boolean, inflight: integer, waiting: integer } first: the oldest moment that `at` can give; inflight: thoughts under way;
+---  waiting: inputs that have not taken effect
 ---
---- Example: `print(town:status().paused)`
-function World:status()
-  check(self, "world:status()")
-  local thinking = {}
-  for who in next, self.engine.thinking do thinking[#thinking + 1] = who end
-  table.sort(thinking)
-  return { running = self.runner ~= nil, paused = self.paused == true, speed = self.pace, thinking = thinking,
-    waiting = #self.sent }
+--- Example: `print(town:clock().paused)`
+function World:clock()
+  check(self, "world:clock()")
+  local engine, inflight = self.engine, 0
+  for _ in next, engine.thinking do inflight = inflight + 1 end
+  return { tick = engine.now, time = engine:time(engine.now), first = self.def.start, tick_seconds = self.def.tick,
+    speed = self.pace, running = self.runner ~= nil, paused = self.paused == true, inflight = inflight, waiting = #self.sent }
+end
+
+--- Who thinks, and what: the names of thoughts by the ids of members.
+---@return table<string, string>
+---
+--- Example: `print(town:thinking().ada)`
+function World:thinking()
+  check(self, "world:thinking()")
+  local out = {}
+  for who, entry in next, self.engine.thinking do out[who] = entry.name end
+  return out
 end
 
 -- ---- inputs --------------------------------------------------------------------------------------------------------------------
@@ -341,6 +364,16 @@ function World:ask(name, args, options)
   return data.copy(row.result)
 end
 
+--- The names of its inputs, sorted.
+---@return string[]
+---
+--- Example: `print(table.concat(town:offers(), ", "))`
+function World:offers()
+  check(self, "world:offers()")
+  local names = self.def.input_names
+  return table.move(names, 1, #names, 1, {})
+end
+
 --- What came of an input.
 ---@param number integer that world:send gave
 ---@return { n: integer, tick: integer, member?: string, name: string, args: any, result: any, error?: { kind: string, message:
@@ -408,6 +441,19 @@ function World:look(...)
     value = value[(select(i, ...))]
   end
   return data.copy(value)
+end
+
+--- Look at the state itself, without a copy: for who draws it often. The function must not change it, keep it or wait.
+---@param f fun(state: table, tick: integer, time: number, ...): any
+---@param ... any further arguments of f
+---@return any ... what it returned
+---Raises what it raises.
+---
+--- Example: `local x = town:peek(function(state) return state.members.ada.x end)`
+function World:peek(f, ...)
+  check(self, "world:peek()")
+  local engine = self.engine
+  return f(engine.state, engine.now, engine:time(engine.now), ...)
 end
 
 --- The digest of the state: equal for two worlds in which everything is equal.
@@ -494,7 +540,7 @@ function World:branch(options)
     log = require "stoke.world.file".open(def)
     log:cut(tick)
   end
-  return make(def, log)
+  return make(def, log, self)
 end
 
 --- What two worlds have different.

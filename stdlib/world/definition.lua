@@ -8,7 +8,8 @@ local M = {}
 local KNOWN = { name = "string", seed = "number", file = "string", tick = "number", start = "number", state = true,
   step = "function", after = "function", inputs = "table", thoughts = "table", wait = "boolean", ahead = "number",
   reach = "number", speed = "number", distance = "function", tied = "function", snapshot = "number",
-  retries = "number", deadline = "number", at_once = "number", cap = "number", on_back = "function" }
+  retries = "number", deadline = "number", at_once = "number", cap = "number", on_back = "function",
+  on_open = "function", view = true }
 
 local THOUGHT = { ask = "function", apply = "function", failed = "function", takes = "number", retries = "number",
   deadline = "number" }
@@ -26,9 +27,9 @@ end
 
 --- How far apart two members are that have x and y: as a king goes on a chessboard. Who has no place meets nobody.
 local function chebyshev(a, b)
-  local ax, bx = a.x, b.x
-  if not ax or not bx then return math.huge end
-  local dx, dy = ax - bx, a.y - b.y
+  local ax, ay, bx, by = a.x, a.y, b.x, b.y
+  if not (ax and ay and bx and by) then return math.huge end
+  local dx, dy = ax - bx, ay - by
   if dx < 0 then dx = -dx end
   if dy < 0 then dy = -dy end
   return dx > dy and dx or dy
@@ -82,7 +83,8 @@ function M.check(given)
   local o = errors.options(given, KNOWN, "stoke.world")
   local name = o.name or "world"
   local def = { name = name, what = ("world %q"):format(name), file = o.file, state = o.state, step = o.step, after = o.after,
-    on_back = o.on_back, wait = o.wait ~= false, tied = o.tied, distance = o.distance or chebyshev, reach = o.reach,
+    on_back = o.on_back, on_open = o.on_open, view = o.view,
+    wait = o.wait ~= false, tied = o.tied, distance = o.distance or chebyshev, reach = o.reach,
     speed = o.speed, start = o.start or 0 }
   local what = def.what
   if o.state == nil then errors.argument("%s: there is no state: a table, or a function that makes it", what) end

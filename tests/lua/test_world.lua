@@ -112,7 +112,7 @@ test("an input at a later time waits for it", function(t)
   local world <close> = open()
   local number = world:send("say", { text = "late" }, { member = "ada", at = 8 * 3600 + 20 })
   free(world, 20)
-  t.eq({ world:result(number), world:status().waiting }, { nil, 1 })
+  t.eq({ world:result(number), world:clock().waiting }, { nil, 1 })
   free(world, 1)
   t.eq(world:result(number).tick, 20)
 end)
@@ -125,7 +125,7 @@ test("members come and go by inputs without a member", function(t)
   free(world, 10)
   t.eq(world:look("members", "cyd", "id"), "cyd")
   t.eq(world:look("members", "ada"), nil)
-  t.eq(world:status().thinking, {})
+  t.eq(world:thinking(), {})
 end)
 
 test("what nobody knows, and what is no data, is refused with what to do", function(t)
@@ -150,7 +150,7 @@ test("an answer is applied when it is due, however long it took", function(t)
   local world <close> = open()
   free(world, 5)
   t.eq(world:look("members", "ada", "plan"), nil)
-  t.eq(world:status().thinking, { "ada", "bob" })
+  t.eq(world:thinking(), { ada = "plan", bob = "plan" })
   free(world, 1)
   t.match(world:look("members", "ada", "plan"), "^ada at %d+$")
   t.eq(world:inputs()[1].tick, 5)
@@ -305,6 +305,34 @@ test("near members come in the order of ids, within the radius and the reach", f
   t.match(seen.far, "a radius of 5 is more than the world's reach, 4")
 end)
 
+test("without a reach all members are near, also those that have no place", function(t)
+  local seen
+  local world <close> = stoke.world { state = { members = { a = {}, b = { x = 1, y = 1 }, c = { x = 500, y = 1 } } },
+    step = function(member, here)
+      if member.id == "b" then seen = { #here:near(member), #here:near(member, 500), here:member("c").id } end
+    end }
+  free(world, 1)
+  t.eq(seen, { 2, 1, "c" })
+end)
+
+test("who shows a world finds it, asks how it runs, and looks without a copy", function(t)
+  local opened
+  local world = open { view = { title = "Town" }, on_open = function(of) opened = of end }
+  local closing <close> = world -- luacheck: ignore
+  t.eq({ opened == world, stoke.world.live[world], world.view.title }, { true, true, "Town" })
+  t.eq(world:offers(), { "fail", "join", "leave", "say", "shout" })
+  free(world, 2)
+  t.eq(world:clock(), { tick = 2, time = 8 * 3600 + 2, first = 8 * 3600, tick_seconds = 1, speed = "free", running = false,
+    paused = false, inflight = 2, waiting = 0 })
+  t.eq({ world:peek(function(state, tick, time, more) return state.members.ada.x, tick, time, more end, "x") },
+    { 1, 2, 8 * 3600 + 2, "x" })
+  local branch <close> = world:branch()
+  t.eq(branch.origin == world, true)
+  world:close()
+  t.eq({ world.closed, stoke.world.live[world] }, { true, nil })
+  t.match(t.raises("argument", function() world:tick() end).message, 'world:tick%(%): the world "town" is closed')
+end)
+
 -- ---- running -------------------------------------------------------------------------------------------------------------------
 
 test("the clock: a world second takes 1/speed seconds", function(t)
@@ -330,7 +358,7 @@ test("a pause stands still, steps go on by their number, and the state is the sa
   t.eq(b:step(3), tick + 3)
   stoke.sleep(1)
   t.eq(b:tick(), tick + 3)
-  t.eq(b:status().paused, true)
+  t.eq(b:clock().paused, true)
   b:speed "free"
   b:resume()
   t.eq(run:await(), "done")

@@ -48,7 +48,7 @@ test("going back and running again gives the same world, and later entries are g
     end
     t.ok(asked() > before)
     world:back(8 * 3600 + 152)
-    t.eq(world:status().thinking, { "ada", "bob" })
+    t.eq(world:thinking(), { ada = "plan", bob = "plan" })
     before = asked()
     free(world, 10)
     t.eq(asked(), before) -- their answers were known

@@ -11,8 +11,8 @@
 ---
 --- **A turn** is one question to the person's model: who it is, where, who is near, what it plans, what it remembers of this, what
 --- was said. The answer is a list of actions: TALK, REACH_OUT, ACCEPT, DECLINE, LEAVE, GO, DO, THINK, DONE and the world's own.
---- Nonsense is told to the model once, then the person does nothing; what cannot be done any more, when the answer comes, it is told
---- in its next turn. Nothing that a model answers raises.
+--- Nonsense is told to the model once, then the person does nothing; what cannot be done any more, when the answer comes, it is
+--- told in its next turn. Nothing that a model answers raises.
 ---
 --- **Its memory** is a stoke.memory with the world's clock, in the world's file: what happens is remembered, what fits a turn is
 --- looked up, at night it is reflected on. It goes back where the world goes back.

@@ -284,7 +284,7 @@ function M.reflect(def, q, time, memory)
   return { insights = out, failed = err and err.message or nil }
 end
 
--- ---- looking ---------------------------------------------------------------------------------------------------------------------
+-- ---- looking --------------------------------------------------------------------------------------------------------------------
 
 --- The exact request of a turn; nothing is sent, and no memory counts as used.
 ---@param def table

@@ -130,6 +130,10 @@ local function remove(room, host, member, here, why)
   free(member, room, here)
   table.remove(room.members, place_of(room.members, member.id))
   room.waiting[member.id] = nil
+  for _, id in ipairs(room.members) do
+    local other = id == host.id and host or here:member(id)
+    if other then other.met[member.id] = here.time end
+  end
   if #room.members < 2 then
     close(room, host, here, why)
     if host == member then member.room = nil end

@@ -59,12 +59,11 @@ texts.add {
 }
 
 --- Those of a turn, for explain.
-M.TURN = { "person_who", "person_who_large", "person_shape", "person_now", "person_now_anywhere", "person_near", "person_alone", "person_plan",
-  "person_memories", "person_news", "person_lines", "person_line", "person_feedback", "person_free", "person_invited",
-  "person_talk",
-  "person_again", "person_action", "person_do_talk", "person_do_reach_out", "person_do_accept", "person_do_decline",
-  "person_do_leave", "person_do_go", "person_do_do", "person_do_think", "person_do_done", "person_day", "person_day_anywhere",
-  "person_day_shape" }
+M.TURN = { "person_who", "person_who_large", "person_shape", "person_now", "person_now_anywhere", "person_near",
+  "person_alone", "person_plan", "person_memories", "person_news", "person_lines", "person_line", "person_feedback",
+  "person_free", "person_invited", "person_talk", "person_again", "person_action", "person_do_talk", "person_do_reach_out",
+  "person_do_accept", "person_do_decline", "person_do_leave", "person_do_go", "person_do_do", "person_do_think",
+  "person_do_done", "person_day", "person_day_anywhere", "person_day_shape" }
 
 --- How much of everything a model is shown, by its tier.
 ---@type table<string, { memories: integer, lines: integer, news: integer, plan: integer, actions: integer, who: string }>

@@ -184,28 +184,21 @@ function M.offer(all, situation, most)
       actions = { type = "array", minItems = 1, maxItems = most, items = { anyOf = json.array(shapes) } } } }) }
 end
 
---- The parameters of an action, as a model reads them: `to, text`.
+--- The parameters of an action, as a model reads them. No form of JSON with something in the place of a value: small models copy it.
 ---@param offer stoke.person.offer
 ---@param name string
 ---@return string
 ---
---- Example: `actions.example(offer, "TALK") --> {"action": "TALK", "text": "..."}`
+--- Example: `actions.example(offer, "REACH_OUT") --> REACH_OUT (to: Bob or Eve, text)`
 function M.example(offer, name)
-  local parts = { ('"action": "%s"'):format(name) }
+  local parts = {}
   local properties = offer.schemas[name]:json_schema().properties
-  for _, param in ipairs(offer.all[name].params) do
-    local what = properties[param[1]]
-    local value = '"..."'
-    if what.enum then
-      local some = {}
-      for i, word in ipairs(what.enum) do some[i] = tostring(word) end
-      value = '"' .. table.concat(some, "|") .. '"'
-    elseif what.type ~= "string" then
-      value = what.type == "boolean" and "true" or what.type == "array" and "[]" or "0"
-    end
-    parts[#parts + 1] = ('"%s": %s'):format(param[1], value)
+  for i, param in ipairs(offer.all[name].params) do
+    local words = {}
+    for k, word in ipairs(properties[param[1]].enum or {}) do words[k] = tostring(word) end
+    parts[i] = words[1] and ("%s: %s"):format(param[1], table.concat(words, " or ")) or param[1]
   end
-  return "{" .. table.concat(parts, ", ") .. "}"
+  return parts[1] and ("%s (%s)"):format(name, table.concat(parts, ", ")) or name
 end
 
 return M

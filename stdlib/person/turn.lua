@@ -85,13 +85,13 @@ local function decoded(answer)
   return (repair.repair(text.valid(answer)))
 end
 
---- Texts within an action without blanks around them; an empty one is none.
+--- Texts within an action without blanks around them; one of nothing but signs ("...") is none.
 local function trimmed(action)
   for name, value in next, action do
     if type(value) == "string" then
       value = text.trim(text.clean(text.valid(value)))
       action[name] = value
-      if value == "" then return name end
+      if not value:find "[%w\x80-\xff]" then return name end
     end
   end
 end

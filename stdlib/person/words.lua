@@ -35,10 +35,10 @@ texts.add {
   person_talk = { "the question of a person whose turn to speak it is", "name actions most",
     "You can:\n{actions}\n\nIt is your turn. What does {name} say or do? Answer with 1 to {most} of these." },
   person_shape = { "the form of an answer, in the instructions", "",
-    'Answer with JSON and nothing else: {"actions": [{"action": "...", ...}]}' },
+    'Answer with JSON and nothing else: an object with "actions", a list of objects; each has "action" and the fields of it.' },
   person_again = { "asked once more where nothing in an answer could be done", "problems",
     "That did not work:\n{problems}\nAnswer again with JSON, with actions from the list." },
-  person_action = { "an action in the list; {example} is its form", "example meaning", "- {example} {meaning}" },
+  person_action = { "an action in the list; {example} has its name and fields", "example meaning", "- {example}: {meaning}" },
   person_do_talk = { "what TALK is", "", "say something" },
   person_do_reach_out = { "what REACH_OUT is", "", "begin to talk with somebody near" },
   person_do_accept = { "what ACCEPT is", "", "talk, and say this first" },
@@ -55,7 +55,7 @@ texts.add {
     "It is the morning of day {day}.\n\nHow does {name} spend this day? Plan 4 to 8 things, from morning to night: when each "
     .. "begins, and what it is in a few words." },
   person_day_shape = { "the form of a plan, in the instructions", "",
-    'Answer with JSON and nothing else: {"plan": [{"from": "08:00", "place": "...", "activity": "..."}]}' },
+    'Answer with JSON and nothing else: an object with "plan", a list of objects with "from", "place" and "activity".' },
 }
 
 --- Those of a turn, for explain.

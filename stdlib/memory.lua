@@ -26,9 +26,11 @@ local json = require "stoke.json"
 local embed = require "stoke.memory.embed"
 local filters = require "stoke.memory.filter"
 local fold = require "stoke.reading.fold"
+local origins = require "stoke.memory.origin"
 local past = require "stoke.memory.past"
 local scopes = require "core.scope"
 local search = require "stoke.memory.search"
+local tables = require "stoke.db.tables"
 local time = require "stoke.time"
 local vectors = require "stoke.vectors"
 
@@ -48,7 +50,7 @@ local TABLES = [[
 CREATE TABLE IF NOT EXISTS NAME (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   text TEXT NOT NULL,
-  key TEXT UNIQUE,                    -- digest of the text without case and spaces: what is remembered twice is one memory
+  key TEXT UNIQUE,                    -- digest of kind, tags, and text without case and spaces: said twice it is one memory
   kind TEXT NOT NULL,
   importance INTEGER NOT NULL CHECK (importance BETWEEN 0 AND 10),
   origin TEXT NOT NULL,               -- who says so: "script", "person", "agent", "tool", "stranger"
@@ -64,10 +66,17 @@ CREATE VIRTUAL TABLE IF NOT EXISTS NAME_words USING fts5(text, content = 'NAME',
   tokenize = "unicode61 remove_diacritics 2");
 CREATE TABLE IF NOT EXISTS NAME_about ( -- one row: what the memory is
   one INTEGER PRIMARY KEY CHECK (one = 1),
-  embed TEXT,                         -- the model of its vectors
-  reflected INTEGER NOT NULL          -- up to which memory it was reflected on
+  embed TEXT                          -- the model of its vectors
 ) STRICT;
-INSERT OR IGNORE INTO NAME_about (one, embed, reflected) VALUES (1, NULL, 0)]]
+CREATE TABLE IF NOT EXISTS NAME_reflected (
+  tags TEXT PRIMARY KEY,              -- JSON: of the memories that were reflected on, {} for all
+  last INTEGER NOT NULL               -- up to which memory
+) STRICT;
+INSERT OR IGNORE INTO NAME_about (one, embed) VALUES (1, NULL)]]
+
+--- What stands in the statements that make them, where another table might have the name.
+local OWN <const> = { [""] = "uses INTEGER", _words = "fts5(text,", _about = "-- one row: what the memory is",
+  _reflected = "-- up to which memory" }
 
 ---@class stoke.memory.found
 ---@field id integer
@@ -135,19 +144,14 @@ end
 --- Example: `local diary <close> = stoke.memory.open("ada.memory", { embed = "nomic-embed-text" })`
 function M.open(where, options)
   local o = errors.options(options, OPTIONS, "stoke.memory")
-  local name, meta = o.name or "memory", getmetatable(where)
-  if not name:find "^%a[%w_]*$" or #name > 60 then
-    errors.argument("stoke.memory: a name is letters, digits and _, got %q", name)
-  end
-  local given = type(meta) == "table" and meta.__name == "stoke.db.database"
-  if where ~= nil and type(where) ~= "string" and not given then
-    errors.argument("stoke.memory: a path, an open database, or nil for one in memory; got %s", errors.describe(where))
-  end
+  local name = tables.name("stoke.memory", o.name or "memory")
+  tables.check("stoke.memory: where it is kept", where)
   local half_life, embedder = check_half_life("stoke.memory", o.half_life) or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
-  local database = given and where or db.open(where or ":memory:", { root = o.root, create = o.create })
-  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and not given then database:close() end end })
-  local self = setmetatable({ db = database, own = not given, path = database.path, name = name, embed = embedder,
+  local database, own = tables.open(where, { root = o.root, create = o.create })
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
+  tables.check_own("stoke.memory", database, name, OWN)
+  local self = setmetatable({ db = database, own = own, path = database.path, name = name, embed = embedder,
     half_life = half_life, weights = weights }, Memory)
   database:exec(named(self, TABLES))
   if o.history then past.open(self) end
@@ -181,17 +185,6 @@ Memory.__close = Memory.close
 local ADD = { kind = "string", importance = "number", origin = "string", tags = "table", sources = "table", created = "number",
   repeats = "boolean", now = "number" }
 
-local ORIGINS = { "script", "person", "agent", "tool", "stranger" }
-
-local function check_origin(what, origin)
-  for _, known in ipairs(ORIGINS) do
-    if origin == known then return origin end
-  end
-  local near = errors.suggest(origin, ORIGINS)
-  errors.argument("%s: an origin is one of %s, got %q%s", what, table.concat(ORIGINS, ", "), origin,
-    near and (" (did you mean %s?)"):format(near) or "")
-end
-
 local function check_text(what, text)
   if type(text) ~= "string" or not text:find "%S" then
     errors.argument("%s: the text must not be empty, got %s", what, errors.describe(text))
@@ -222,10 +215,10 @@ local function row_of(what, text, given)
   if o.kind == "" then errors.argument("%s: the kind is empty", what) end
   filters.check_tags(what, o.tags)
   if o.sources then check_ids(what .. ": sources", o.sources) end
-  local created = o.created or time.now()
-  return { text = text, key = o.repeats and db.null or json.digest(fold.key(text)), kind = o.kind or "observation",
-    importance = importance, origin = check_origin(what, o.origin or "script"), created = created + 0.0,
-    tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null,
+  local created, kind = o.created or time.now(), o.kind or "observation"
+  local tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null
+  return { text = text, key = o.repeats and db.null or json.digest { fold.key(text), kind, tags }, kind = kind,
+    importance = importance, origin = origins.check(what, o.origin or "script"), created = created + 0.0, tags = tags,
     sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
@@ -296,8 +289,8 @@ local function write_all(self, tx, rows, moments, first, last, ids, embedded)
   if vector_rows[1] then self.vectors:add_all(vector_rows) end
 end
 
---- Remember a text. One that is remembered already, but for case and spaces, is not added again: it counts as used now, and the
---- greater importance holds; its origin stays.
+--- Remember a text. One that is remembered already, but for case and spaces, with the same kind and tags, is not added again: it
+--- counts as used now, and the greater importance holds; its origin stays.
 ---@param text string
 ---@param options? { kind?: string, importance?: integer, origin?: "script"|"person"|"agent"|"tool"|"stranger", tags?: table,
 ---  sources?: integer[], created?: number, repeats?: boolean, now?: number } kind: "observation"; importance: from 0 to 10 (5);
@@ -509,11 +502,12 @@ end
 -- ---- what is concluded ---------------------------------------------------------------------------------------------------------
 
 --- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest
---- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin.
----@param options { model: string, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string, sampling?:
----  table|string, texts?: table, now?: number } threshold: of the sum of importance (100); newest: memories that are looked at
----  (40); insights: at most (3); texts: what is said to the model, see stoke.agent.texts; now: when they are created, by the clock
----  of a world
+--- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin
+--- and the tags that all of them have.
+---@param options { model: string, tags?: table, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string,
+---  sampling?: table|string, texts?: table, now?: number } tags: only memories that have these, one user's, say; threshold: of the
+---  sum of importance (100); newest: memories that are looked at (40); insights: at most (3); texts: what is said to the model, see
+---  stoke.agent.texts; now: when they are created, by the clock of a world
 ---@return stoke.memory.found[]|nil insights nil: not enough has come
 ---@return { text: string, why: string }[]|nil refused those that rest on nothing
 ---Raises `argument`, `db`, and what agent:run raises.
@@ -524,9 +518,11 @@ function Memory:reflect(options)
   return require "stoke.memory.think".reflect(self, options)
 end
 
---- Summarize what is old: the memories that fit, a few together, are replaced by a memory of the kind "summary" with their origin.
----@param options { model: string, before: number, kind?: string|string[], together?: integer, endpoint?: string, sampling?:
----  table|string, texts?: table } before: created earlier, seconds since 1970; together: how many make one summary (20)
+--- Summarize what is old: memories of the same origin and tags, a few together, are replaced by one of the kind "summary", which
+--- has these, too.
+---@param options { model: string, before: number, kind?: string|string[], origin?: string|string[], tags?: table, together?:
+---  integer, endpoint?: string, sampling?: table|string, texts?: table } before: created earlier, seconds since 1970; tags: only
+---  memories that have these; together: how many make one summary (20)
 ---@return integer summaries how many were written
 ---@return integer replaced memories that they stand for
 ---Raises `argument`, `db`, and what agent:run raises.
@@ -537,9 +533,10 @@ function Memory:summarize(options)
   return require "stoke.memory.think".summarize(self, options)
 end
 
---- Two tools for a model: `recall` finds memories, `remember` adds one.
----@param options? { k?: integer, kind?: string|string[], tags?: table } k: memories that recall tells (5); kind, tags: of what is
----  recalled; what is remembered gets the tags, too
+--- Two tools for a model: `recall` finds memories, `remember` adds one. What is remembered after a tool, or a memory of others, has
+--- told the agent something has the origin "tool" (or "stranger").
+---@param options? { k?: integer, kind?: string|string[], tags?: table, origin?: string } k: memories that recall tells (5); kind,
+---  tags: of what is recalled; what is remembered gets the tags, too; origin: of what is remembered, at best ("agent")
 ---@return stoke.tool[]
 ---Raises `argument`.
 ---

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS NAME_past (  -- in the order in which it was done
   at REAL NOT NULL,                     -- the moment
   id INTEGER,                           -- which memory changed; NULL: what was reflected on
   used REAL, uses INTEGER, importance INTEGER,  -- as they were before; NULL: the memory is new
-  reflected INTEGER
+  tags TEXT, reflected INTEGER          -- of the memories that were reflected on, and up to which
 ) STRICT;
 CREATE INDEX IF NOT EXISTS NAME_past_at ON NAME_past (at)]]
 
@@ -52,9 +52,11 @@ end
 ---@param memory stoke.memory
 ---@param tx stoke.db.database
 ---@param at number
-function M.reflected(memory, tx, at)
+---@param tags string JSON
+function M.reflected(memory, tx, at, tags)
   if not memory.history then return end
-  tx:exec(named(memory, "INSERT INTO NAME_past (at, reflected) SELECT ?, reflected FROM NAME_about"), at + 0.0)
+  tx:exec(named(memory, [[INSERT INTO NAME_past (at, tags, reflected)
+    VALUES (:at, :tags, coalesce((SELECT last FROM NAME_reflected WHERE tags = :tags), 0))]]), { at = at + 0.0, tags = tags })
 end
 
 --- What is deleted could not come back.
@@ -72,8 +74,9 @@ local RESTORE = [[
 UPDATE NAME SET used = was.used, uses = was.uses, importance = was.importance
   FROM (SELECT id, used, uses, importance, min(n) FROM NAME_past WHERE at >= :at AND used IS NOT NULL GROUP BY id) AS was
   WHERE NAME.id = was.id;
-UPDATE NAME_about SET reflected = was.reflected
-  FROM (SELECT reflected, min(n) AS n FROM NAME_past WHERE at >= :at AND reflected IS NOT NULL) AS was WHERE was.n IS NOT NULL;
+UPDATE NAME_reflected SET last = was.reflected
+  FROM (SELECT tags, reflected, min(n) FROM NAME_past WHERE at >= :at AND reflected IS NOT NULL GROUP BY tags) AS was
+  WHERE NAME_reflected.tags = was.tags;
 DELETE FROM NAME_past WHERE at >= :at]]
 
 --- The next one gets the number that it had.

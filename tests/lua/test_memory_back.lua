@@ -9,7 +9,7 @@ local letters = require "meanings".letters
 local function content(memory)
   local rows = memory:list { k = 10000 }
   table.sort(rows, function(x, y) return x.id < y.id end)
-  local about = memory.db:one(("SELECT reflected FROM %s_about"):format(memory.name))
+  local about = memory.db:query(("SELECT tags, last FROM %s_reflected"):format(memory.name))
   return json.encode({ rows = rows, about = about, vectors = memory.vectors and memory.vectors:count() or 0,
     words = #memory:list { k = 10000, match = "memory" } }, { pretty = true })
 end
@@ -63,6 +63,18 @@ test("random memories go back to any of their moments, with their words and vect
     end
     t.eq(memory:count(), 0)
   end
+end)
+
+test("what was reflected on goes back, too, for memories of each tag", function(t)
+  local memory <close> = stoke.memory(nil, { history = true })
+  for i, user in ipairs { "ada", "ada", "bob" } do memory:add("drew " .. i, { tags = { user = user }, importance = 5, created = 10 }) end
+  t.model(function() return json.encode { insights = {} } end)
+  local function reflect(now, user)
+    return memory:reflect { model = "m", threshold = 5, now = now, tags = user and { user = user } or nil } ~= nil
+  end
+  t.eq({ reflect(20, "ada"), reflect(30), reflect(40, "ada"), reflect(40, "bob") }, { true, true, false, true })
+  memory:back(30)
+  t.eq({ reflect(50, "ada"), reflect(50, "bob"), reflect(50) }, { false, true, true })
 end)
 
 test("a memory in a file goes back after it was opened again, others in the same file stay", function(t)

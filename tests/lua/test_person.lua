@@ -33,7 +33,7 @@ local function count(list, kind)
   return n
 end
 
--- ---- a day ----------------------------------------------------------------------------------------------------------------------
+-- ---- a day ---------------------------------------------------------------------------------------------------------------------
 
 --- Nobody is in two conversations, on a blocked tile or on another's, and one in a conversation has the word.
 local function lawful(place, members)
@@ -152,7 +152,7 @@ test("who runs ahead lives the same day as in lock step", function(t)
   t.eq(memories(other, free), memories(one, lock))
 end)
 
--- ---- models that do not do what they should ---------------------------------------------------------------------------------------
+-- ---- models that do not do what they should ------------------------------------------------------------------------------------
 
 test("models that write nonsense make people who do nothing, and are told once", function(t)
   local brain <close> = persons.brain(function(asked) return asked.kind == "reflect" and "[]" or "I am a large language model." end)
@@ -185,7 +185,7 @@ test("where a model cannot be asked the day goes by the routine, and the world g
   t.match(ada.mind.failed, "out of order")
 end)
 
--- ---- turns ----------------------------------------------------------------------------------------------------------------------
+-- ---- turns ---------------------------------------------------------------------------------------------------------------------
 
 local BOB = { id = "bob", name = "Bob", doing = "reading" }
 
@@ -273,7 +273,7 @@ test("a world's own actions are done where they can be, and both remember", func
   t.eq({ remembers "ada", remembers "bob" }, { "I gave Bob a loaf.", "Ada gave me a loaf." })
 end)
 
--- ---- the plan of a day ------------------------------------------------------------------------------------------------------------
+-- ---- the plan of a day ---------------------------------------------------------------------------------------------------------
 
 local mind = require "stoke.person.mind"
 
@@ -305,7 +305,7 @@ test("who sleeps by day is awake at night", function(t)
   t.eq(world:look("members", "ada").asleep, true)
 end)
 
--- ---- from outside -----------------------------------------------------------------------------------------------------------------
+-- ---- from outside --------------------------------------------------------------------------------------------------------------
 
 test("a player joins, speaks to who is near, is answered, and leaves", function(t)
   local brain <close> = persons.brain(function(asked)
@@ -372,7 +372,7 @@ test("what a person thinks can be looked at, now and as it was", function(t)
   t.eq(people.view.mind(world, "nobody"), nil)
 end)
 
--- ---- definitions -----------------------------------------------------------------------------------------------------------------
+-- ---- definitions ---------------------------------------------------------------------------------------------------------------
 
 test("personas are fields, a text, fragments and a file", function(t)
   local persona = require "stoke.person.persona"

@@ -282,6 +282,17 @@ function channel.contended(semaphore)
   end
 end
 
+--- The call for which a model leaves is sent once the server was told: one that comes before that would drive out whichever the
+--- server likes, and the other one leaves as well.
+local function wait_for_room(ticket)
+  local leaving, till = ticket.leaving, monotonic() + chores.unload
+  leaving.task = host.enter "pool unload"
+  repeat
+    local woken, err = park("pool unload", math.max(till - monotonic(), LEAST))
+    if woken == nil then return err end
+  until leaving.done or monotonic() >= till
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
@@ -307,7 +318,14 @@ local function wait(call, ticket, key)
       end
     until ticket.state ~= "waiting"
   end
-  if ticket.state == "granted" then return granted(call, ticket) end
+  if ticket.state == "granted" then
+    local err = ticket.leaving and not ticket.leaving.done and wait_for_room(ticket)
+    if not err then return granted(call, ticket) end
+    call.slot = nil
+    ask("done", ticket, { cancelled = true }, monotonic())
+    tell()
+    return nil, err
+  end
   call.slot = nil
   return nil, refused.error(ticket)
 end

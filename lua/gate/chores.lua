@@ -89,7 +89,7 @@ function chores.unload(state, about)
     if how and how.unload then ask(lane.target, "unload", M.unload) end
   end
   about.done = true
-  if about.task then tasks.wake(about.task) end
+  for _, task in ipairs(about.tasks or {}) do tasks.wake(task) end
   state:touch(about.server)
 end
 

@@ -282,11 +282,12 @@ function channel.contended(semaphore)
   end
 end
 
---- The call for which a model leaves is sent once the server was told: one that comes before that would drive out whichever the
+--- The calls for which a model leaves are sent once the server was told: one that comes before that would drive out whichever the
 --- server likes, and the other one leaves as well.
-local function wait_for_room(ticket)
-  local leaving, till = ticket.leaving, monotonic() + chores.unload
-  leaving.task = host.enter "pool unload"
+local function wait_for_room(leaving)
+  local till, me = monotonic() + chores.unload, host.enter "pool unload"
+  leaving.tasks = leaving.tasks or {}
+  table.insert(leaving.tasks, me)
   repeat
     local woken, err = park("pool unload", math.max(till - monotonic(), LEAST))
     if woken == nil then return err end
@@ -319,7 +320,8 @@ local function wait(call, ticket, key)
     until ticket.state ~= "waiting"
   end
   if ticket.state == "granted" then
-    local err = ticket.leaving and not ticket.leaving.done and wait_for_room(ticket)
+    local leaving = ticket.lane.leaving
+    local err = leaving and not leaving.done and wait_for_room(leaving)
     if not err then return granted(call, ticket) end
     call.slot = nil
     ask("done", ticket, { cancelled = true }, monotonic())

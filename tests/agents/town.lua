@@ -18,38 +18,44 @@ local THOUGHTS = { "I like this place.", "I should see more people.", "There is 
 
 local function pick(list, h) return list[h % #list + 1] end
 
---- The words that may stand in a place of the grammar: "..|..", out of the example in the list of actions.
-local function choices(text, name, param)
-  local out = {}
-  local words = text:match('{"action": "' .. name .. '"[^}\n]-"' .. param .. '": "([^"]+)"')
-  for word in (words or ""):gmatch "[^|]+" do out[#out + 1] = word end
-  return out
+--- What may be answered, by the grammar: the parameters of each action.
+local function offered(format)
+  local actions = format and format.properties.actions
+  local offers = {}
+  for _, shape in ipairs(actions and (actions.items.anyOf or { actions.items }) or {}) do
+    offers[shape.properties.action.enum[1]] = shape.properties
+  end
+  return offers
 end
+
+local function choices(offer, param) return offer and offer[param].enum or {} end
 
 local function plan(h, places)
   local items = {}
   for i, from in ipairs { "07:00", "09:00", "12:00", "14:00", "18:00", "20:30" } do
-    items[i] = { from = from, place = pick(places, h >> i * 5), activity = pick({ "work", "a walk", "a meal", "a rest" }, h >> i * 3) }
+    local activity = pick({ "work", "a walk", "a meal", "a rest" }, h >> i * 3)
+    items[i] = { from = from, place = pick(places, h >> i * 5), activity = activity }
   end
   return { json = { plan = items } }
 end
 
 local function answer(list) return { json = { actions = list } } end
 
-local function free(text, h)
-  local near, places = choices(text, "REACH_OUT", "to"), choices(text, "GO", "place")
+local function free(offers, h)
+  local near, places = choices(offers.REACH_OUT, "to"), choices(offers.GO, "place")
   local done = { action = "DONE" }
   if near[1] and h % 3 > 0 then
     local to = pick(near, h >> 8)
     return answer { { action = "REACH_OUT", to = to, text = pick(OPENERS, h >> 16):format(to) } }
-  elseif near[1] and text:find('"GIVE"', 1, true) and h % 2 == 0 then
-    return answer { { action = "GIVE", to = pick(near, h >> 8), what = "an apple" }, done }
-  elseif text:find('"EAT"', 1, true) and h % 5 < 2 then
+  elseif offers.GIVE and h % 2 == 0 then
+    return answer { { action = "GIVE", to = pick(choices(offers.GIVE, "to"), h >> 8), what = "an apple" }, done }
+  elseif offers.EAT and h % 5 < 2 then
     return answer { { action = "EAT", what = "soup" }, done }
   elseif places[1] and h % 7 == 0 then
     return answer { { action = "GO", place = pick(places, h >> 8) } }
   elseif h % 4 == 0 then
-    return answer { { action = "THINK", thought = pick(THOUGHTS, h >> 8), mood = pick({ "calm", "glad", "tired" }, h >> 16) }, done }
+    local mood = pick({ "calm", "glad", "tired" }, h >> 16)
+    return answer { { action = "THINK", thought = pick(THOUGHTS, h >> 8), mood = mood }, done }
   end
   return answer { done }
 end
@@ -68,18 +74,19 @@ end
 return function(request)
   local text = request.messages[#request.messages].content
   local h = hash(request.messages[1].content .. text)
-  local properties = request.format and request.format.properties or {}
-  if properties.plan then
+  local offers = offered(request.format)
+  if request.format and request.format.properties.plan then
     local places = {}
-    for name in (text:match "places are: ([^\n]+)%.\n" or "home"):gmatch "[^,]+" do places[#places + 1] = name:match "^%s*(.-)%s*$" end
+    for name in (text:match "places are: ([^\n]+)%.\n" or "home"):gmatch "[^,]+" do
+      places[#places + 1] = name:match "^%s*(.-)%s*$"
+    end
     return plan(h, places)
-  elseif not properties.actions then
-    return nil -- a reflection, or whatever else: by the simulator's rules
-  elseif text:find('"ACCEPT"', 1, true) then
+  elseif offers.ACCEPT then
     return answer { h % 5 == 0 and { action = "DECLINE", text = "Not now, I am in a hurry." }
       or { action = "ACCEPT", text = pick(LINES, h >> 8) } }
-  elseif text:find('"TALK"', 1, true) then
+  elseif offers.TALK then
     return talk(text, h)
-  end
-  return free(text, h)
+  elseif offers.DONE then
+    return free(offers, h)
+  end -- a reflection, or whatever else: by the simulator's own rules
 end

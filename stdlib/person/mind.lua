@@ -22,17 +22,19 @@ local M = {}
 --- Open the memories of people, for one world. They are tables of the world's database; without one they are in memory.
 ---@param defs table[] definitions, in the order of their ids
 ---@param db? stoke.db.database
+---@param origin? table<string, stoke.memory> of the world that this one, in memory, is a branch of
 ---@return table<string, stoke.memory> by id
 ---Raises what stoke.memory raises.
 ---
 --- Example: `local kept = mind.open(defs, world.db)`
-function M.open(defs, db)
+function M.open(defs, db, origin)
   local kept = {}
   for _, def in ipairs(defs) do
     if def.memory then
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
+      if not db and origin and origin[def.id] then origin[def.id]:copy(kept[def.id]) end
     end
   end
   return kept
@@ -162,7 +164,7 @@ function M.turn(def, q, time, memory, seat)
       user(words.again(def, turn.problems)) })
     said = again
     turn = turns.read(said, offer, limits)
-    if not turn.actions[1] then turn.failed = why or turn.problems[1] end
+    if not turn.actions[1] then turn.failed = turn.problems[1] or why end
   end
   if turn.failed then turn.actions = { { action = "DONE" } } end
   local problems = tries == 2 and not turn.failed and first or turn.problems
@@ -264,7 +266,7 @@ function M.day(def, q, time, memory, seat)
       user(words.again(def, { why })) })
     plan, why = M.read_day(def, shape, said)
   end
-  return { plan = plan, failed = not plan and (spoilt or why) or nil,
+  return { plan = plan, failed = not plan and (why or spoilt) or nil,
     mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
 end
 

@@ -33,7 +33,7 @@ texts.add {
   study_transcript = { "the question of study:extract, check and score", "transcript task", "{transcript}\n\n{task}" },
   study_form = { "the end of that question, for a form", "name", "Fill in the form about {name}." },
   study_entries = { "the same for a list", "about", "Make the list: {about}." },
-  study_again = { "where a cell does not hold", "field problem", "{field} does not hold: {problem} Give {field} again: the "
+  study_again = { "where a cell does not hold", "field problem", "{field} does not hold: {problem}. Give {field} again: the "
     .. "number of the "
     .. "turn that says it, or 0, and the value." },
   study_verify = { "the instructions of what is asked of a cell that cannot be read off", "", "Say whether a sentence follows from "
@@ -120,7 +120,8 @@ local function verified(study, o, of, field, turn, value)
   return answer ~= nil and answer.output.follows == true
 end
 
---- A cell, checked: what it holds, or what is wrong with it. Neither: the transcript does not say it.
+--- A cell, checked: what it holds, or what is wrong with it, with %s for the number of the turn, and the cell all the same. Neither:
+--- the transcript does not say it.
 local function cell_of(study, o, of, field, given, lines)
   local turn = lines[given.turn]
   if given.turn == 0 or not turn then return nil end
@@ -130,26 +131,29 @@ local function cell_of(study, o, of, field, given, lines)
     if o.verify == false then return cell end
     cell.held = "asked"
     if verified(study, o, of, field, turn, value) then return cell end
-    return nil, ("it does not follow from turn %d."):format(given.turn), cell
+    return nil, "it does not follow from turn %s", cell
   end
   cell.held = "words"
   if reading.holds(turn.text, value) then return cell end
-  return nil, ("%s does not stand in turn %d."):format(tostring(json.encode(value)), given.turn), cell
+  return nil, tostring(json.encode(value)):gsub("%%", "%%%%") .. " does not stand in turn %s", cell
 end
 
---- The cell of a field; where it does not hold, it is asked for once more.
+--- The cell of a field; where it does not hold, it is asked for once more. A model knows turns by their place in the transcript,
+--- a reader by their number in the study.
 local function settled(study, o, of, field, given, asked)
   local cell, problem, refused = cell_of(study, o, of, field, given, asked.lines)
   if not problem then return cell end
   local q = asked.q
   local messages = { q.messages[1], { role = "assistant", content = asked.text }, { role = "user",
-    content = texts.of("study_again", study.texts, { field = field.name, problem = problem }) } }
+    content = texts.of("study_again", study.texts, { field = field.name, problem = problem:format(given.turn) }) } }
   local answer = talk.answer(study, study:judge_of { who = of.id, step = "extract", label = q.label, instructions = q.instructions,
     model = o.model, options = o.sampling, output = schema.json(cell_shape(field, asked.numbers)), messages = messages })
-  if not answer then return nil, problem, refused end
-  cell, problem = cell_of(study, o, of, field, answer.output, asked.lines)
-  if problem then return nil, problem, refused end
-  return cell
+  if answer then
+    local second, still, other = cell_of(study, o, of, field, answer.output, asked.lines)
+    if not still then return second end
+    problem, refused = still, other
+  end
+  return nil, problem:format(refused.turn), refused
 end
 
 --- The rows of one transcript, with what was refused.

@@ -30,7 +30,7 @@ Table.__name = "stoke.study.table"
 function M.new(fields, of_people)
   local columns, names = of_people and { "id", "name" } or {}, {}
   for i, field in ipairs(fields) do columns[#columns + 1], names[i] = field.name, field.name end
-  return setmetatable({ columns = columns, fields = names, of_people = of_people, rows = {}, cells = {}, refused = {},
+  return setmetatable({ columns = columns, fields = names, of_people = of_people, added = 0, rows = {}, cells = {}, refused = {},
     failed = {} },
     Table)
 end
@@ -64,7 +64,8 @@ function Table:also(name, values)
   for _, row in ipairs(self.rows) do
     if call then row[name] = values(row.id) else row[name] = values[row.id] end
   end
-  table.insert(self.columns, 3, name)
+  self.added = self.added + 1
+  table.insert(self.columns, 2 + self.added, name)
   return self
 end
 

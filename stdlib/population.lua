@@ -21,6 +21,7 @@ local errors = require "core.errors"
 local agents = require "stoke.agent"
 local kept = require "stoke.study.kept"
 local names = require "stoke.population.names"
+local ordered = require "core.ordered"
 local persona = require "stoke.population.persona"
 local quotas = require "stoke.population.quotas"
 local relations = require "stoke.population.relations"
@@ -151,7 +152,7 @@ function M.new(given)
   if not o.model then return self end
   local shape, fields = words.shape(where, o.words, attributes, o.names == "model")
   if not shape then return self end
-  local store = o.store or kept.open(o.file)
+  local store = o.store or kept.open(where .. ": file", o.file)
   local _ <close> = setmetatable({}, { __close = function() if not o.store then store:close() end end })
   words.write({ where = where, store = store, model = o.model, seed = seed, shape = shape, fields = fields,
     about = o.about or texts.of("population_anybody", o.texts), at_once = o.at_once or 16, options = o.options,
@@ -224,9 +225,7 @@ function Population:count(...)
   local wanted, by_key, cells = { ... }, {}, {}
   for _, name in ipairs(wanted) do
     if not self.report.counts[name] then
-      local known = {}
-      for one in next, self.report.counts do known[#known + 1] = one end
-      local near = type(name) == "string" and errors.suggest(name, known)
+      local near = type(name) == "string" and errors.suggest(name, ordered.names(self.report.counts))
       errors.argument("people:count: no quota is about %s%s", tostring(name), near and (" (did you mean %s?)"):format(near) or "")
     end
   end

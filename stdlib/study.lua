@@ -17,6 +17,7 @@ local errors = require "core.errors"
 local extract = require "stoke.study.extract"
 local judge = require "stoke.study.judge"
 local kept = require "stoke.study.kept"
+local ordered = require "core.ordered"
 local population = require "stoke.population"
 local rounding = require "stoke.population.rounding"
 local scopes = require "core.scope"
@@ -110,12 +111,13 @@ function M.new(given)
       endpoint = o.endpoint,
     route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline }, Study)
   if o.people then take_people(self, where, o.people) end
-  self.store = kept.open(o.file)
+  self.store = kept.open(where .. ": file", o.file)
   return self
 end
 
 local function check_self(self, what)
   scopes.check_self(self, Study, what)
+  if self.store.closed then errors.argument("%s: the study is closed", what) end
   if not self.people[1] then errors.argument("%s: there are no people; give `people`, or call study:populate", what) end
 end
 
@@ -156,10 +158,7 @@ function Study:check_known(where, name)
     if self:known(person, name) ~= nil then return end
     for field in next, person.persona do known[field] = true end
   end
-  local list = {}
-  for field in next, known do list[#list + 1] = field end
-  table.sort(list)
-  local near = type(name) == "string" and errors.suggest(name, list)
+  local near = type(name) == "string" and errors.suggest(name, ordered.names(known))
   errors.argument("%s: nobody's persona has %s%s", where, errors.describe(name),
     near and (" (did you mean %s?)"):format(near) or "")
 end
@@ -189,7 +188,7 @@ function Study:whom(where, whom)
     errors.list(where .. ": whom", whom)
     for _, id in ipairs(whom) do wanted[one(self, where, id).id] = true end
   elseif type(whom) == "table" then
-    for name in next, whom do self:check_known(where, name) end
+    for _, name in ipairs(ordered.names(whom)) do self:check_known(where, name) end
     for _, person in ipairs(self.people) do
       local fits = true
       for name, value in next, whom do fits = fits and (self:known(person, name) == value or person.persona[name] == value) end
@@ -357,15 +356,12 @@ local function groups_given(where, given)
   end
   if type(given) ~= "table" then errors.argument("%s: names of groups, or how many, expected; got %s", where,
     errors.describe(given)) end
-  for key, value in next, given do
-    if math.type(key) ~= "integer" then names[#names + 1], shares[key] = key, value end
-  end
   if given[1] ~= nil then
     errors.list(where .. ": groups", given)
     names = table.move(given, 1, #given, 1, {})
     for i in ipairs(names) do shares[i] = 1 end
   else
-    table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+    names = ordered.names(given)
     for i, name in ipairs(names) do
       shares[i] = given[name]
       if type(shares[i]) ~= "number" or not (shares[i] > 0 and shares[i] < math.huge) then

@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local fold = require "stoke.reading.fold"
+local ordered = require "core.ordered"
 
 local M = {}
 
@@ -29,12 +30,10 @@ local GIVEN = { f = FEMALE, female = FEMALE, woman = FEMALE, women = FEMALE, gir
 
 --- Words that a persona has, in the order of their fields.
 local function values_of(persona)
-  local fields, out = {}, {}
-  for field, value in next, persona do
-    if type(field) == "string" and type(value) == "string" then fields[#fields + 1] = field end
+  local out = {}
+  for _, field in ipairs(ordered.names(persona)) do
+    if type(persona[field]) == "string" then out[#out + 1] = persona[field] end
   end
-  table.sort(fields)
-  for i, field in ipairs(fields) do out[i] = persona[field] end
   return out
 end
 
@@ -58,7 +57,7 @@ function M.check(where, given)
     end
   end
   if given[1] ~= nil then return list(where .. ": names", given) end
-  for word, names in next, given do list(("%s: names.%s"):format(where, tostring(word)), names) end
+  for _, word in ipairs(ordered.names(given)) do list(("%s: names.%s"):format(where, tostring(word)), given[word]) end
 end
 
 --- The list for one person, of those that a script gives.

@@ -1,6 +1,7 @@
 --- A persona as text: what a model is told of the person that it is to be.
 
 local line = require "core.text".line
+local ordered = require "core.ordered"
 local texts = require "stoke.agent.texts"
 
 local M = {}
@@ -23,12 +24,10 @@ end
 ---@param persona table<string, any>
 ---@return string
 function M.facts(persona)
-  local names, lines = {}, {}
-  for name in next, persona do
-    if type(name) == "string" and name ~= "text" then names[#names + 1] = name end
+  local lines = {}
+  for _, name in ipairs(ordered.names(persona)) do
+    if type(name) == "string" and name ~= "text" then lines[#lines + 1] = ("%s: %s"):format(name, shown(persona[name])) end
   end
-  table.sort(names)
-  for i, name in ipairs(names) do lines[i] = ("%s: %s"):format(name, shown(persona[name])) end
   if persona.text then lines[#lines + 1] = line(persona.text) end
   return table.concat(lines, "\n")
 end

@@ -5,6 +5,7 @@
 --- of it, rounded up or down.
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local rounding = require "stoke.population.rounding"
 
 local M = {}
@@ -15,13 +16,6 @@ M.MOST = 10000
 local WORDS <const> = 500
 --- Sums that are this near to 1, 100 or the size are it: shares such as 1/3 are never exact.
 local NEAR <const> = 1e-6
-
-local function sorted(map)
-  local keys = {}
-  for key in next, map do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 local function check_share(what, share)
   if type(share) ~= "number" or share ~= share or share < 0 or share == math.huge then
@@ -36,6 +30,13 @@ local function check_sum(what, sum, size)
     if math.abs(sum - whole) <= NEAR * whole then return end
   end
   errors.argument("%s add up to %.6g; they must add up to 1, to 100 (per cent) or to the size, %d (people)", what, sum, size)
+end
+
+--- Keys that are no texts would be passed over.
+local function check_keys(what, map)
+  for key in next, map do
+    if type(key) ~= "string" then errors.argument("%s has the key %s; its keys are texts", what, errors.describe(key)) end
+  end
 end
 
 local function check_word(what, word)
@@ -56,12 +57,12 @@ local function attribute(where, name, given, size)
   if type(given) ~= "table" or next(given) == nil then
     errors.argument("%s must be shares by word, such as { female = 0.5, male = 0.5 }, got %s", what, errors.describe(given))
   end
-  local sum = 0
-  for word, share in next, given do
+  check_keys(what, given)
+  local words, shares, sum = ordered.names(given), {}, 0
+  for _, word in ipairs(words) do
     check_word(what, word)
-    sum = sum + check_share(("%s[%q]"):format(what, word), share)
+    sum = sum + check_share(("%s[%q]"):format(what, word), given[word])
   end
-  local words, shares = sorted(given), {}
   if #words > WORDS then errors.argument("%s has %d words, %d at most", what, #words, WORDS) end
   check_sum(what .. ": the shares", sum, size)
   for i, word in ipairs(words) do shares[i] = given[word] end
@@ -81,11 +82,10 @@ local function joint_names(where, cells)
     errors.argument("%s: joint must be a list of cells such as { gender = \"female\", age = \"18-29\", share = 0.1 }", where)
   end
   local names = {}
-  for name in next, cells[1] do
+  for _, name in ipairs(ordered.names(cells[1])) do
     if name ~= "share" then names[#names + 1] = name end
   end
   if not names[1] then errors.argument("%s: joint[1] names no attribute", where) end
-  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
   return names
 end
 
@@ -97,7 +97,7 @@ local function joint_of(where, cells, size)
     local what = ("%s: joint[%d]"):format(where, i)
     if type(cell) ~= "table" then errors.argument("%s must be a table, got %s", what, errors.describe(cell)) end
     for _, name in ipairs(names) do check_word(("%s.%s"):format(what, tostring(name)), cell[name]) end
-    for name in next, cell do
+    for _, name in ipairs(ordered.names(cell)) do
       if name ~= "share" and cells[1][name] == nil then
         errors.argument("%s has the attribute %s, which joint[1] has not: each cell names the same", what, tostring(name))
       end
@@ -121,7 +121,7 @@ local function complete(where, attributes, joint, size)
       attributes[name] = attribute(where, name, totals, size)
     else
       for _, word in ipairs(known.words) do totals[word] = nil end
-      local more = next(totals)
+      local more = ordered.names(totals)[1]
       if more then errors.argument("%s: joint has the word %q of %s, which quotas.%s has not", where, more, name, name) end
     end
   end
@@ -148,7 +148,7 @@ local function contradiction(where, attribute_, kind, at, cells)
       where, attribute_.name, attribute_.words[at])
   end
   local words = {}
-  for i, name in ipairs(sorted(cells[at].words)) do words[i] = ("%s = %q"):format(name, cells[at].words[name]) end
+  for i, name in ipairs(ordered.names(cells[at].words)) do words[i] = ("%s = %q"):format(name, cells[at].words[name]) end
   errors.argument("%s: quotas and joint contradict each other: joint leaves no %s for the people with %s", where, attribute_.name,
     table.concat(words, ", "))
 end
@@ -209,7 +209,8 @@ end
 ---Raises `argument`.
 function M.draw(where, size, quotas, joint, random)
   local attributes, known = {}, {}
-  for name, given in next, quotas do attributes[name] = attribute(where, name, given, size) end
+  check_keys(where .. ": quotas", quotas)
+  for _, name in ipairs(ordered.names(quotas)) do attributes[name] = attribute(where, name, quotas[name], size) end
   joint = joint_of(where, joint, size)
   local cells, first = { { words = {}, count = size } }, {}
   if joint then
@@ -222,7 +223,7 @@ function M.draw(where, size, quotas, joint, random)
     end
     first = joint.names
   end
-  local names = sorted(attributes)
+  local names = ordered.names(attributes)
   for _, list in ipairs { first, names } do -- those of the joint table first: the others do not depend on them
     for _, name in ipairs(list) do
       if not known[name] then

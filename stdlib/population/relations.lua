@@ -1,12 +1,16 @@
 --- Who knows whom in a population: a random graph by a rule and a seed. Always both ways, and nobody with himself.
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local seeds = require "stoke.population.seeds"
 
 local M = {}
 
 --- People of whom all pairs are looked at, at most.
 local MOST <const> = 2000
+
+--- A weight that is above 0.
+local LEAST <const> = 1e-300
 
 local OPTIONS = { degree = "number", rule = "function", alike = "table" }
 
@@ -19,12 +23,9 @@ end
 
 --- The rule of attributes: so many times likelier for each one that two share.
 local function alike_of(where, alike, words)
-  local names = {}
-  for name, weight in next, alike do
-    check_weight(("%s: alike.%s"):format(where, tostring(name)), weight, 1e-300)
-    names[#names + 1] = name
-  end
-  table.sort(names)
+  local names = ordered.names(alike)
+  if not names[1] then errors.argument("%s: alike must be weights by attribute, such as { age = 5 }", where) end
+  for _, name in ipairs(names) do check_weight(("%s: alike.%s"):format(where, tostring(name)), alike[name], LEAST) end
   return function(a, b)
     local weight = 1
     for _, name in ipairs(names) do

@@ -7,6 +7,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local ordered = require "core.ordered"
 local reading = require "stoke.study.reading"
 local rows = require "stoke.study.rows"
 local schema = require "stoke.schema"
@@ -52,12 +53,9 @@ local function fields_of(where, shape, o)
   if data.type ~= "object" or type(data.properties) ~= "table" or next(data.properties) == nil then
     errors.argument("%s: the shape must be fields, such as { price = \"number\" }", where)
   end
-  local reworded, fields, names = {}, {}, {}
+  local reworded, fields, seen, order = {}, {}, {}, {}
   for _, name in ipairs(o.reworded or {}) do reworded[name] = true end
-  for name in next, data.properties do names[#names + 1] = name end
-  table.sort(names)
-  local seen, order = {}, {}
-  for _, list in ipairs { o.order or {}, names } do
+  for _, list in ipairs { o.order or {}, ordered.names(data.properties) } do
     for _, name in ipairs(list) do
       if not seen[name] then seen[name], order[#order + 1] = true, name end
     end
@@ -72,7 +70,6 @@ local function fields_of(where, shape, o)
     if name == "id" or name == "name" then errors.argument("%s: %s is a column already; take another word", where, name) end
     reworded[name] = reworded[name] or kind == "boolean" or property.enum ~= nil
     fields[i] = { name = name, property = property, about = property.description, judged = reworded[name] }
-    seen[name] = nil
   end
   for _, name in ipairs(o.reworded or {}) do
     if not data.properties[name] then errors.argument("%s: reworded names %s, which is no field", where, tostring(name)) end
@@ -81,13 +78,13 @@ local function fields_of(where, shape, o)
 end
 
 local function cell_shape(field, numbers)
-  return reading.object({ turn = reading.line(numbers), value = field.property }, { "turn", "value" })
+  return schema.exact({ turn = reading.line(numbers), value = field.property }, { "turn", "value" })
 end
 
 local function form(fields, numbers)
   local properties, order = {}, {}
   for i, field in ipairs(fields) do properties[field.name], order[i] = cell_shape(field, numbers), field.name end
-  return reading.object(properties, order)
+  return schema.exact(properties, order)
 end
 
 --- What is asked of one transcript.
@@ -96,7 +93,7 @@ local function question(study, of, o, fields)
   local shape = form(fields, numbers)
   local instructions, task
   if o.rows then
-    shape = reading.object({ entries = { type = "array", items = shape, maxItems = o.rows } }, { "entries" })
+    shape = schema.exact({ entries = { type = "array", items = shape, maxItems = o.rows } }, { "entries" })
     instructions = texts.of("study_extract_rows", study.texts, { rows = o.rows })
     task = texts.of("study_entries", study.texts, { about = o.about or "what was said" })
   else
@@ -113,14 +110,15 @@ end
 local function verified(study, o, of, field, turn, value)
   local said = texts.of("study_verify_cell", study.texts, { name = turn.name, said = turn.text:gsub("\r?\n", "\n> "),
     field = field.name, about = field.about and " (" .. field.about .. ")" or "", value = tostring(value) })
-  local shape = schema.json(reading.object({ follows = { type = "boolean" } }, { "follows" }))
+  local shape = schema.json(schema.exact({ follows = { type = "boolean" } }, { "follows" }))
   local answer = talk.answer(study, study:judge_of { who = of.id, step = "verify", label = "study:extract, a cell of " .. of.name,
     instructions = texts.of("study_verify", study.texts), model = o.model, options = o.sampling, output = shape,
     messages = { { role = "user", content = said } } })
   return answer ~= nil and answer.output.follows == true
 end
 
---- A cell, checked: what it holds, or what is wrong with it, with %s for the number of the turn, and the cell all the same. Neither:
+--- A cell, checked: what it holds, or what is wrong with it, with %s for the number of the turn, and the cell all the same.
+--- Neither:
 --- the transcript does not say it.
 local function cell_of(study, o, of, field, given, lines)
   local turn = lines[given.turn]

@@ -57,7 +57,7 @@ local function question(study, kind, claim, o, of)
   end)
   local known = KINDS[kind]
   local about = claim:gsub("{name}", function() return of.name end)
-  local shape = reading.object({ turn = reading.line(numbers), why = { type = "string", minLength = 1, maxLength = 300 },
+  local shape = schema.exact({ turn = reading.line(numbers), why = { type = "string", minLength = 1, maxLength = 300 },
     [known.column] = known.property }, { "turn", "why", known.column })
   local task = texts.of(known.text, study.texts, { claim = about })
   local said = texts.of("study_transcript", study.texts, { transcript = transcript, task = task })

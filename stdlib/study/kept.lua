@@ -5,9 +5,9 @@
 --- shape of the answer, the options, and how often the very same was asked before. So an answer that was drawn at random is given
 --- again, too, which a cache must not do, and the second of two equal questions has an answer of its own.
 
-local db = require "stoke.db"
 local errors = require "core.errors"
 local json = require "core.json"
+local tables = require "stoke.db.tables"
 local agent = require "stoke.agent"
 local time = require "stoke.time"
 local usage = require "stoke.agent.usage"
@@ -33,15 +33,15 @@ local Store = {}
 Store.__index = Store
 
 --- Open a store.
+---@param what string who asks: "stoke.study: file"
 ---@param where string|stoke.db.database|nil a path, an open database, or nil: nothing is kept
 ---@return stoke.study.store
----Raises `db`, `os`, `denied`, `cancelled`.
-function M.open(where)
+---Raises `argument`, `db`, `os`, `denied`, `cancelled`.
+function M.open(what, where)
   local self = setmetatable({ times = {}, usage = usage.new(), asked = 0, kept = 0, used = {} }, Store)
   if where == nil then return self end
-  local meta = getmetatable(where)
-  local given = type(meta) == "table" and meta.__name == "stoke.db.database"
-  self.db, self.own = given and where or db.open(where), not given
+  tables.check(what, where)
+  self.db, self.own = tables.open(where)
   self.db:exec(TABLE)
   return self
 end
@@ -49,7 +49,7 @@ end
 --- Close its file; a database that was given stays open.
 function Store:close()
   if self.db and self.own then self.db:close() end
-  self.db = nil
+  self.db, self.closed = nil, true
 end
 
 ---@class stoke.study.question

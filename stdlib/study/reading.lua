@@ -34,15 +34,6 @@ function M.line(numbers)
   return { type = "integer", enum = json.array(table.move(numbers, 1, #numbers, 2, { 0 })) }
 end
 
---- An object whose fields are asked for in this order.
----@param properties table<string, table>
----@param order string[]
----@return table
-function M.object(properties, order)
-  return json.object { type = "object", properties = json.object(properties, order), required = json.array(order),
-    additionalProperties = false }
-end
-
 local WORDS = { zero = 0, one = 1, two = 2, three = 3, four = 4, five = 5, six = 6, seven = 7, eight = 8, nine = 9, ten = 10,
   eleven = 11, twelve = 12, thirteen = 13, fourteen = 14, fifteen = 15, sixteen = 16, seventeen = 17, eighteen = 18,
   nineteen = 19, twenty = 20, thirty = 30, forty = 40, fifty = 50, sixty = 60, seventy = 70, eighty = 80, ninety = 90,

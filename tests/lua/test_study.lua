@@ -368,6 +368,25 @@ test("what is wrong in a definition is told with its place", function(t)
   t.contains(t.raises("argument", study.ask, study, "all", "x").message, "there are no people")
 end)
 
+test("a study that is closed asks nothing more", function(t)
+  local study = open { file = t.tmp() .. "/study" }
+  study:close()
+  t.contains(t.raises("argument", study.ask, study, "all", "Well?").message, "the study is closed")
+  study:close()
+end)
+
+test("each person may have a model of its own, and the judge another", function(t)
+  t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
+    holds = false } } or "Yes." end)
+  local study <close> = open { judge = "large", people = { { id = "ada", name = "Ada" }, { id = "ben", name = "Ben",
+    model = "tiny" } } }
+  study:ask("all", "Well?")
+  study:check "{name} says yes."
+  t.asked("m", { times = 1 })
+  t.asked("tiny", { times = 1 })
+  t.asked("large", { times = 2 })
+end)
+
 test("a population is made with the study's model, seed and file", function(t)
   local model = t.model(function(request)
     if request.format then return { json = { job = "baker", text = "Up at four, in bed by nine." } } end

@@ -1,0 +1,110 @@
+--- The history of a memory: how each was before it changed, so that a moment can be gone back to. The moments are those that are
+--- given to add and search; in a memory without `history` nothing is noted.
+
+local errors = require "core.errors"
+local json = require "stoke.json"
+
+local M = {}
+
+local TABLES = [[
+CREATE TABLE IF NOT EXISTS NAME_past (  -- in the order in which it was done
+  n INTEGER PRIMARY KEY,
+  at REAL NOT NULL,                     -- the moment
+  id INTEGER,                           -- which memory changed; NULL: what was reflected on
+  used REAL, uses INTEGER, importance INTEGER,  -- as they were before; NULL: the memory is new
+  tags TEXT, reflected INTEGER          -- of the memories that were reflected on, and up to which
+) STRICT;
+CREATE INDEX IF NOT EXISTS NAME_past_at ON NAME_past (at)]]
+
+local function named(memory, sql) return (sql:gsub("NAME", memory.name)) end
+local function list(ids) return errors.check(json.encode(json.array(ids))) end
+
+--- Begin to note.
+---@param memory stoke.memory
+function M.open(memory)
+  memory.db:exec(named(memory, TABLES))
+  memory.history = true
+end
+
+local NOTE = [[INSERT INTO NAME_past (at, id, used, uses, importance) SELECT :at, id, used, uses, importance FROM NAME
+  WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id]]
+
+--- Some memories are about to change, within a transaction.
+---@param memory stoke.memory
+---@param tx stoke.db.database
+---@param at number
+---@param ids integer[]
+function M.note(memory, tx, at, ids)
+  if memory.history then tx:exec(named(memory, NOTE), { at = at, ids = list(ids) }) end
+end
+
+--- Some memories are new, within a transaction.
+---@param memory stoke.memory
+---@param tx stoke.db.database
+---@param at number
+---@param ids integer[]
+function M.added(memory, tx, at, ids)
+  if not memory.history then return end
+  tx:exec(named(memory, "INSERT INTO NAME_past (at, id) SELECT :at, value FROM json_each(:ids)"), { at = at, ids = list(ids) })
+end
+
+--- What was reflected on is about to change, within a transaction.
+---@param memory stoke.memory
+---@param tx stoke.db.database
+---@param at number
+---@param tags string JSON
+function M.reflected(memory, tx, at, tags)
+  if not memory.history then return end
+  tx:exec(named(memory, [[INSERT INTO NAME_past (at, tags, reflected)
+    VALUES (:at, :tags, coalesce((SELECT last FROM NAME_reflected WHERE tags = :tags), 0))]]), { at = at + 0.0, tags = tags })
+end
+
+--- What is deleted could not come back.
+---@param memory stoke.memory
+---@param what string
+---Raises `argument` where there is a history.
+function M.refuse(memory, what)
+  if not memory.history then return end
+  errors.raise("argument", ("%s: a memory with a history forgets nothing, or it could not go back"):format(what),
+    { hint = "open it without history" })
+end
+
+-- Of several changes of one memory the first is the one that knows how it was: a bare column beside min(n) is of that row.
+local RESTORE = [[
+UPDATE NAME SET used = was.used, uses = was.uses, importance = was.importance
+  FROM (SELECT id, used, uses, importance, min(n) FROM NAME_past WHERE at >= :at AND used IS NOT NULL GROUP BY id) AS was
+  WHERE NAME.id = was.id;
+UPDATE NAME_reflected SET last = was.reflected
+  FROM (SELECT tags, reflected, min(n) FROM NAME_past WHERE at >= :at AND reflected IS NOT NULL GROUP BY tags) AS was
+  WHERE NAME_reflected.tags = was.tags;
+DELETE FROM NAME_past WHERE at >= :at]]
+
+--- The next one gets the number that it had.
+local SEQUENCE = "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM NAME) WHERE name = 'NAME'"
+
+--- See memory:back.
+---@param memory stoke.memory
+---@param moment number
+---@param delete fun(memory: stoke.memory, tx: stoke.db.database, ids: integer[]): integer
+---@return integer gone
+function M.back(memory, moment, delete)
+  if type(moment) ~= "number" or moment ~= moment then
+    errors.argument("memory:back: the moment must be a number of seconds, got %s", errors.describe(moment))
+  end
+  if not memory.history then
+    errors.raise("argument", "memory:back: this memory has no history", { hint = "open it with history = true" })
+  end
+  local at, gone = moment + 0.0, 0
+  memory.db:transaction(function(tx)
+    local ids = {}
+    for row in tx:each(named(memory, "SELECT id FROM NAME_past WHERE at >= ? AND id > 0 AND used IS NULL ORDER BY n"), at) do
+      ids[#ids + 1] = row.id
+    end
+    if ids[1] then gone = delete(memory, tx, ids) end
+    tx:exec(named(memory, RESTORE), { at = at })
+    if ids[1] then tx:exec(named(memory, SEQUENCE)) end
+  end)
+  return gone
+end
+
+return M

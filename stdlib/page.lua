@@ -113,7 +113,7 @@ local function refuse(res, status, message, hint)
   return res:reply(status, headers, json.encode { error = message, hint = hint })
 end
 
-local STATUS = { argument = 400, overloaded = 503, timeout = 504, denied = 403 }
+local STATUS = { argument = 400, protocol = 400, overloaded = 503, timeout = 504, denied = 403 }
 
 --- What a view raises is told to the browser in its words; a bug is told to the log, too.
 local function answer(res, f, ...)

@@ -2,16 +2,24 @@
 
 const FEED_MOST = 300;
 
+// Inputs of which the events that follow tell.
+const TOLD = new Set(["say", "walk", "hang_up"]);
+
 // What the events of people and of worlds are called in words; any other type says its name and its data.
 const WORDS = {
   said: ({ text, to }) => ({ spoken: text, to }),
   say: ({ text, to }) => ({ spoken: text, to }),
-  does: ({ doing, place }) => ({ text: `${doing}${place ? `, at ${place}` : ""}` }),
+  does: ({ doing, place }) => ({ text: `· ${doing}${place ? ` at the ${place}` : ""}` }),
   thinks: ({ text }) => ({ text: `thinks: ${text}` }),
   talk: ({ to }) => ({ text: `begins to talk${to ? ` with ${to}` : ""}` }),
   "talk over": ({ why }) => ({ text: `ends a conversation${why ? ` (${why})` : ""}` }),
-  input: ({ name, args, error }) => ({ text: `${name} ${brief(args)}${error ? ` was refused: ${error.message ?? brief(error)}` : ""}` }),
-  thought_failed: (data) => ({ text: `could not think: ${data.message ?? brief(data)}` }),
+  gives: ({ to, what }) => ({ text: `gives ${to} ${what}` }),
+  input: ({ name, args, error }) => {
+    if (error) return { text: `${name} ${brief(args)} was refused: ${error.message ?? brief(error)}` };
+    if (name === "join") return { text: `${args?.name} joins` };
+    return TOLD.has(name) ? null : { text: `${name} ${brief(args)}` };
+  },
+  thought_failed: ({ error }) => ({ text: `could not think: ${error?.message ?? brief(error)}` }),
   speed: ({ speed }) => ({ text: speed === "free" ? "as fast as it can" : `runs at ${speed}×` }),
   paused: () => ({ text: "paused" }),
   resumed: () => ({ text: "goes on" }),
@@ -24,10 +32,12 @@ function brief(value) {
   return Object.entries(value).map(([name, one]) => `${name} ${typeof one === "object" ? JSON.stringify(one) : one}`).join(", ");
 }
 
-// A line for an event: who, what, and whether it was spoken.
+// A line for an event: who, what, and whether it was spoken; null where it says nothing new.
 function eventWords(event, nameOf) {
   const fields = event.data !== null && typeof event.data === "object" ? event.data : {};
-  const words = WORDS[event.type]?.(fields) ?? { text: [event.type, brief(event.data)].filter(Boolean).join(": ") };
+  const known = WORDS[event.type];
+  const words = known ? known(fields) : { text: [event.type, brief(event.data)].filter(Boolean).join(": ") };
+  if (!words) return null;
   return { who: event.member === undefined ? null : nameOf(event.member), spoken: typeof words.spoken === "string",
     text: words.spoken ?? words.text, to: typeof words.to === "string" ? ` to ${nameOf(words.to)}` : "" };
 }
@@ -56,7 +66,9 @@ class Feed {
     for (const event of events) {
       if (event.n !== undefined && this.seen.has(event.n)) continue;
       if (event.n !== undefined) this.seen.add(event.n);
-      box.append(this.line(event));
+      const words = eventWords(event, this.nameOf);
+      if (!words) continue;
+      box.append(this.line(event, words));
       this.empty.hidden = true;
     }
     while (box.children.length > FEED_MOST) box.firstChild.remove();
@@ -64,8 +76,7 @@ class Feed {
     if (atEnd) this.end();
   }
 
-  line(event) {
-    const words = eventWords(event, this.nameOf);
+  line(event, words) {
     const who = words.who === null ? null : el("button", { type: "button", class: "name", tabindex: -1,
       onclick: () => this.onPick(event.member) }, words.who);
     return el("li", { class: words.spoken ? "spoken" : null },

@@ -31,12 +31,12 @@ function wallPaths(rows) {
 
 const runsPath = (runs) => runs.map(([x, y, length]) => `M${x} ${y}h${length}v1h-${length}z`).join("");
 
-// Where the name of a spot stands: below its upper edge.
+// Where the name of a spot stands: below its upper edge; and how wide it may be, with half a tile of wall on both sides.
 function labelAt({ x, y, runs }) {
-  if (runs.length === 0) return [x + 0.5, y];
+  if (runs.length === 0) return [x + 0.5, y, 6];
   const left = Math.min(...runs.map((run) => run[0]));
   const right = Math.max(...runs.map((run) => run[0] + run[2]));
-  return [(left + right) / 2, runs[0][1] + 0.1];
+  return [(left + right) / 2, runs[0][1] + 0.1, right - left + 1];
 }
 
 // How dark it is, from 0 to 1, by the time of the day: dusk and dawn take an hour and a half.
@@ -77,16 +77,19 @@ class TownMap {
   setMap(map) {
     this.map = map;
     this.ground.replaceChildren();
+    this.labels = [];
     this.box = map ? { x: 1, y: 1, width: map.width, height: map.height } : null;
     if (!map) return this.resized();
     this.ground.append(svg("rect", { class: "floor", x: 1.3, y: 1.3, width: map.width - 0.6, height: map.height - 0.6, rx: 0.4 }));
     map.spots.forEach((spot, i) => this.ground.append(svg("path", { class: `spot tint${i % 4}`, d: runsPath(spot.runs) })));
     const [lines, blocks] = wallPaths(map.rows);
     this.ground.append(svg("path", { class: "walls", d: lines }), svg("path", { class: "walls full", d: blocks }));
-    for (const spot of map.spots) {
-      const [x, y] = labelAt(spot);
-      this.ground.append(svg("text", { class: "place", "text-anchor": "middle", x, y, dy: "1em" }, spot.name));
-    }
+    this.labels = map.spots.map((spot) => {
+      const [x, y, width] = labelAt(spot);
+      const node = svg("text", { class: "place", "text-anchor": "middle", x, y, dy: "1em" }, spot.name);
+      this.ground.append(node);
+      return { node, width, letters: [...spot.name].length };
+    });
     return this.resized();
   }
 
@@ -121,6 +124,11 @@ class TownMap {
     this.size = Math.min(1, Math.max(0.62, this.scale / 15));
     this.svg.style.setProperty("--px", String(1 / this.scale));
     this.svg.style.setProperty("--size", String(this.size / this.scale));
+    for (const { node, width, letters } of this.labels ?? []) {
+      const px = Math.min(this.scale < 11 ? 10 : 12.5, width * this.scale / letters / 0.64);
+      node.style.fontSize = `${(px / this.scale).toFixed(3)}px`;
+      node.style.display = px < 6.5 ? "none" : "";
+    }
     this.node.classList.toggle("small", this.scale < 11);
     this.node.classList.toggle("crowded", Object.keys(this.members).length > 60);
     this.placeBubbles();
@@ -141,10 +149,22 @@ class TownMap {
     }
     const late = Object.keys(members).filter((id) => !this.nodes.has(id)).sort(byName);
     for (const id of late) if (members[id].x !== undefined) this.makeNode(id);
+    this.raise();
     for (const [id, node] of this.nodes) this.dress(id, node, members[id]);
     this.drawTies();
     this.drawGoal();
     this.placeBubbles();
+  }
+
+  // Of two who stand beside each other, one has its name above the head.
+  raise() {
+    this.raised = new Set();
+    const near = 46 / this.scale;
+    const ids = [...this.nodes.keys()].sort((a, b) => this.members[a].y - this.members[b].y || this.members[a].x - this.members[b].x);
+    for (let i = 1; i < ids.length; i++) {
+      const [before, now] = [this.members[ids[i - 1]], this.members[ids[i]]];
+      if (before.y === now.y && now.x - before.x < near && !this.raised.has(ids[i - 1])) this.raised.add(ids[i]);
+    }
   }
 
   makeNode(id) {
@@ -167,7 +187,7 @@ class TownMap {
       node.style.transform = at;
     }
     const dress = `member${member.thinking ? " thinks" : ""}${member.asleep ? " sleeps" : ""}${member.player ? " player" : ""}`
-      + `${id === this.selected ? " selected" : ""}`;
+      + `${id === this.selected ? " selected" : ""}${this.raised?.has(id) ? " raised" : ""}`;
     if (node.getAttribute("class") !== dress) node.setAttribute("class", dress);
   }
 

@@ -101,18 +101,24 @@ function planList(plan, time) {
 }
 
 // A bar that says its number, too.
-function bar(label, value) {
+function bar(label, value, most) {
   const meter = el("span", { class: "meter" }, el("i", {}));
-  meter.firstChild.style.width = `${Math.round(Math.max(0, Math.min(1, value)) * 100)}%`;
+  meter.firstChild.style.width = `${Math.round(Math.max(0, Math.min(1, value / most)) * 100)}%`;
   return el("span", { class: "score" }, label, meter, el("b", {}, numberText(value)));
 }
 
-function memoryItem(memory) {
+// The bar of a score is beside the best of the list: what it can be at most depends on weights.
+function memoryList(memories) {
+  const best = Math.max(1, ...memories.map((memory) => memory.score ?? 0));
+  return el("ul", { class: "memories" }, memories.map((memory) => memoryItem(memory, best)));
+}
+
+function memoryItem(memory, best) {
   const facts = [memory.time === undefined ? null : momentText(memory.time), memory.kind,
     memory.importance === undefined ? null : `importance ${memory.importance}`].filter(Boolean).join(" · ");
   return el("li", {}, el("p", {}, memory.text ?? JSON.stringify(memory)), el("p", { class: "facts" }, facts),
     el("p", { class: "scores" }, ["score", "relevance", "recency"].filter((name) => typeof memory[name] === "number")
-      .map((name) => bar(name, memory[name]))));
+      .map((name) => bar(name, memory[name], name === "score" ? best : 1))));
 }
 
 function personaText(persona) {
@@ -197,10 +203,9 @@ class Person {
       known.failed ? el("p", { class: "hint" }, `The last thought failed: ${asText(known.failed)}`) : "",
       known.persona === undefined ? "" : el("p", { class: "persona" }, personaText(known.persona)),
       this.part("plan", "Plan of the day", plan?.length ? planList(plan, time) : null),
-      this.part("found", "What came to mind last", known.found?.length ? el("ul", { class: "memories" }, known.found.map(memoryItem)) : null),
-      this.part("memories", `Memories (${memories?.length ?? 0})`, memories ? el("ul", { class: "memories" },
-        memories.length ? memories.map(memoryItem) : el("li", {}, "none yet")) : null),
-      this.part("news", "Noticed since then", known.news?.length ? el("ul", { class: "memories" }, known.news.map(memoryItem)) : null),
+      this.part("found", "What came to mind last", known.found?.length ? memoryList(known.found) : null),
+      this.part("memories", `Memories (${memories?.length ?? 0})`, memories?.length ? memoryList(memories) : null),
+      this.part("news", "Noticed since then", known.news?.length ? memoryList(known.news) : null),
       this.part("request", "Last request to the model", pre(known.request)),
       this.part("answer", "Last answer", pre(known.answer)),
       this.part("feedback", "Feedback on it", known.feedback?.length ? el("ul", {}, known.feedback.map((line) =>

@@ -48,7 +48,7 @@ class Timeline {
   drawMarks() {
     const span = this.now - this.first;
     this.width = this.marks.clientWidth;
-    const most = Math.max(2, Math.floor(this.width / 62));
+    const most = Math.max(2, Math.floor(this.width / 84));
     const step = [600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 7 * 86400, 30 * 86400].find((s) => span / s <= most) ?? span;
     const marks = [];
     for (let time = Math.ceil(this.first / step) * step; time < this.now && span > 0; time += step) {

@@ -45,9 +45,9 @@ function M.new(world, id, view)
 end
 
 local function clock_of(world)
-  local now = world:status()
-  return { tick = world:tick(), time = data.number(world:time()), speed = now.speed == "free" and "free" or data.number(now.speed),
-    paused = now.paused, running = now.running, first = data.number(now.first) or 0, thoughts = #now.thinking }, now
+  local now = world:clock()
+  return { tick = now.tick, time = data.number(now.time), first = data.number(now.first), speed = now.speed, paused = now.paused,
+    running = now.running, thoughts = now.inflight }
 end
 
 -- ---- the picture ------------------------------------------------------------------------------------------------------------
@@ -78,14 +78,10 @@ end
 --- Example: `view:sample(page.stream)`
 function View:sample(stream)
   local began = time.monotonic()
-  local clock, now = clock_of(self.world)
-  local seen = self.world:peek(read, self)
-  if seen.members then
-    for _, id in ipairs(now.thinking) do
-      if seen.members[id] then seen.members[id].thinking = true end
-    end
+  local clock, seen = clock_of(self.world), self.world:peek(read, self)
+  for id in next, clock.thoughts > 0 and seen.members and self.world:thinking() or {} do
+    if seen.members[id] then seen.members[id].thinking = true end
   end
-  self.inputs = now.inputs
   local before = self.shown
   local news, missed = take_news(self)
   self.shown = { clock = clock, members = seen.members, count = seen.count, text = seen.text }
@@ -109,7 +105,7 @@ function View:picture(stream)
   if not self.shown or time.monotonic() >= self.due then self:sample(stream) end
   local shown = self.shown
   return { view = self.id, clock = shown.clock, map = self.map or nil, members = shown.members and json.object(shown.members),
-    count = shown.count, text = shown.text, news = json.array(self.log), inputs = json.array(self.inputs) }
+    count = shown.count, text = shown.text, news = json.array(self.log), inputs = json.array(self.world:offers()) }
 end
 
 -- ---- following --------------------------------------------------------------------------------------------------------------
@@ -234,7 +230,7 @@ local function input(self, order)
   if type(name) ~= "string" then errors.raise("argument", "name must be the name of an input of the world") end
   if args ~= nil and type(args) ~= "table" then errors.raise("argument", "args must be an object") end
   if member ~= nil and type(member) ~= "string" then errors.raise("argument", "member must be the id of a member") end
-  local now = self.world:status()
+  local now = self.world:clock()
   if now.paused or not now.running then
     return { number = self.world:send(name, args or {}, { member = member }), waits = true }
   end

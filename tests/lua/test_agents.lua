@@ -39,6 +39,7 @@ local WORDS = {
   ["crew.lua"] = { "Count." }, ["debate.lua"] = { "Hi?" },
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["focusgroup.lua"] = { "Fresh fish.", "Fish, fresh." },
   ["notes.lua"] = { "tests/agents/research", "When?" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
   ["served.lua"] = { "Hi" },
@@ -309,6 +310,27 @@ local TASK <const> = "What do two adults and a child pay, and when does the last
 test("crew: a plan that stalls, another one, steps with tools, an answer", { real = true }, function(t)
   golden(t, "crew", scripted("crew", { TASK, "--root", "tests/agents/research" }))
 end)
+
+test("focusgroup: a table with the turn of each value, statistics; run again it asks nothing, with another judge only the judge",
+  { real = true }, function(t)
+    local place <close> = folder()
+    local function try(...)
+      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about", "people of Bergen", "--people", "8",
+        "--file", place.path .. "/study", ... })
+    end
+    golden(t, "focusgroup", try("--csv", place.path .. "/bread"))
+    local rows = stoke.csv.decode(fs.read(place.path .. "/bread.csv"))
+    local evidence = stoke.csv.decode(fs.read(place.path .. "/bread-evidence.csv"))
+    t.eq(#rows, 8)
+    for _, cell in ipairs(evidence) do -- each value of the table has its turn, and what was said there
+      t.eq(rows[tonumber(cell.row)][cell.field], cell.value)
+      t.ok(tonumber(cell.turn) > 8 and #cell.quote > 0, cell.turn)
+    end
+    t.contains(try().stdout, "; 0 questions asked, ")
+    local asked, kept = try("--judge", "llama3.2:3b").stdout:match "; (%d+) questions asked, (%d+) kept"
+    t.eq(kept, "24", "the words, answers and turns of eight people")
+    t.ok(tonumber(asked) >= 16, asked)
+  end)
 
 test("crew: split in parts; a worker that fails twice is replaced", { real = true }, function(t)
   local r = good(t, scripted("crew", { TASK, "--root", "tests/agents/research", "--split" })) -- its parts end in any order

@@ -126,7 +126,7 @@ end
 
 -- ---- Fisher --------------------------------------------------------------------------------------------------------------------
 
---- The probabilities of all tables with these sums, by their first count: the likeliest one's, and each other from the one beside it.
+--- The probabilities of all tables with these sums, by their first count: the likeliest, and each other from the one beside it.
 local function tables_of(low, high, total, column, row)
   local likely = math.max(low, math.min(high, (row + 1) * (column + 1) // (total + 2)))
   local out, rest = { [likely] = distributions.hypergeometric(likely, total, column, row) }, total - column - row

@@ -13,6 +13,7 @@ local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local talks = require "stoke.team.talk"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -62,7 +63,9 @@ local function question(talk, team, names, may_end)
     local turn = talk.turns[i]
     said[#said + 1] = talk:words("team_said", { agent = turn.from, text = cut(turn.text, BYTES) })
   end
-  return talk:words("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(said, "\n\n") })
+  return window.elastic(said, function(parts)
+    return talk:question("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(parts, "\n\n") })
+  end)
 end
 
 --- The member after who has just spoken, of these.
@@ -130,7 +133,7 @@ end
 function PATTERN.first(team, past)
   local talk = talks.new { agent = team, history = past }
   local names = candidates(talk, team)
-  return chooser(team, names, false).definition, history.of(question(talk, team, names, false))
+  return chooser(team, names, false).definition, history.new(question(talk, team, names, false))
 end
 
 --- Members of whom a model says who speaks next.

@@ -180,7 +180,7 @@ end)
 test("a town in a file goes on where it was, again and again, as if it had never stopped", function(t)
   local server <close> = towns.server()
   local whole, whole_log = lived(server, 12)
-  local file = t.tmp .. "/town.world"
+  local file = t.tmp() .. "/town.world"
   for _, hour in ipairs { 6.5, 7.01, 7.3, 9.02, 9.5, 11, 12 } do
     local world <close> = towns.world(server, { file = file })
     towns.run(world, hour)

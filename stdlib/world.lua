@@ -83,7 +83,7 @@ end
 --- A world from a log.
 local function make(def, log, origin)
   local self = setmetatable({ name = def.name, file = def.file, def = def, log = log, db = log.db, feed = events.new(), sent = {},
-    asking = {}, begun = {}, steps = 0, batch = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
+    asking = {}, begun = {}, steps = 0, batch = 64, levels = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
     origin = origin }, World)
   local me = tasks.current()
   if not me then errors.argument "stoke.world: a world lives in a task" end
@@ -467,7 +467,8 @@ end
 --- Example: `assert(town:hash() == other:hash())`
 function World:hash()
   check(self, "world:hash()")
-  return self.engine:hash()
+  local engine = self.engine
+  return (engine.apart and life.load(self, engine.now) or engine):hash() -- of the tick that all have come to
 end
 
 --- Watch it: an iterator of what steps emit, of inputs, of thoughts, and of what is done with the world.

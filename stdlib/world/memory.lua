@@ -52,9 +52,10 @@ function Memory.waiting() return {} end
 
 --- Write an answer before it is due.
 ---@param row stoke.world.row
+---@param _ integer the tick that all have come to
 ---
---- Example: `log:answer(row)`
-function Memory:answer(row) self.early[#self.early + 1] = row end
+--- Example: `log:answer(row, engine.now)`
+function Memory:answer(row, _) self.early[#self.early + 1] = row end
 
 --- Answers that were written and have no number yet.
 ---@return stoke.world.row[]

@@ -27,7 +27,7 @@ Thoughts.__index = Thoughts
 ---
 --- Example: `self.thoughts = thoughts.new(self, scope, life.answered, life.failed)`
 function M.new(world, scope, answered, failed)
-  return setmetatable({ world = world, scope = scope, answered = answered, failed = failed, tasks = {}, answers = {},
+  return setmetatable({ world = world, scope = scope, answered = answered, failed = failed, tasks = {}, answers = {}, ahead = {},
     seats = channel.semaphore(world.def.at_once) }, Thoughts)
 end
 
@@ -62,13 +62,31 @@ local function think(self, who, entry, thought)
   return row
 end
 
---- An answer that the log has of a thought that is under way: it is not asked again.
+--- An answer that the log has of a thought that is under way, or will be begun when members that were ahead come there again: it is
+--- not asked again.
 ---@param row stoke.world.row
 ---
 --- Example: `thoughts:know(row)`
 function Thoughts:know(row)
-  local entry = self.world.engine.thinking[row.member]
-  if entry and entry.begun == row.begun and entry.name == row.name then self.answers[row.member] = row end
+  local engine, who = self.world.engine, row.member
+  local entry = engine.thinking[who]
+  if entry and entry.begun == row.begun and entry.name == row.name then
+    self.answers[who] = row
+  elseif row.begun >= engine.now then
+    local ahead = self.ahead[who] or {}
+    self.ahead[who], ahead[row.begun] = ahead, row
+  end
+end
+
+--- The last tick in which a member began a thought whose answer is known and will be asked for again.
+---@param who string
+---@return integer|nil
+---
+--- Example: `local begun = thoughts:known_until "ada"`
+function Thoughts:known_until(who)
+  local last
+  for begun in next, self.ahead[who] or {} do last = math.max(last or begun, begun) end
+  return last
 end
 
 --- Begin to work on a thought, unless its answer is known.
@@ -80,6 +98,11 @@ function Thoughts:begin(who, entry)
   local known = self.answers[who]
   if known and known.begun == entry.begun and known.name == entry.name then return end
   self.answers[who] = nil
+  local ahead = self.ahead[who] and self.ahead[who][entry.begun]
+  if ahead and ahead.name == entry.name then
+    self.answers[who], self.ahead[who][entry.begun] = ahead, nil
+    return
+  end
   local thought = self.world.def.thoughts[entry.name]
   if not thought then
     self.answers[who] = { kind = "answer", member = who, name = entry.name, begun = entry.begun,
@@ -159,7 +182,7 @@ function Thoughts:stop()
   for who in next, self.tasks do list[#list + 1] = who end
   table.sort(list)
   for _, who in ipairs(list) do self:drop(who) end
-  self.answers = {}
+  self.answers, self.ahead = {}, {}
 end
 
 return M

@@ -96,7 +96,7 @@ test("a day: nobody on another's tile or in two conversations at any tick, one l
   local count = 0
   for _ in pairs(talks) do count = count + 1 end
   print(("%d turns, %d conversations, %d steps walked, %d loads"):format(said, count, moves, ledger.loads))
-  t.ok(said > 300 and count > 20 and moves > 2000, "a day in which little happens tests little")
+  t.ok(said > 300 and count > 20 and moves > 800, "a day in which little happens tests little")
 end)
 
 test("pauses, single steps and changes of speed leave the day as it is", function(t)

@@ -83,8 +83,8 @@ end
 --- A world from a log.
 local function make(def, log, origin)
   local self = setmetatable({ name = def.name, file = def.file, def = def, log = log, db = log.db, feed = events.new(), sent = {},
-    asking = {}, begun = {}, steps = 0, batch = 64, levels = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
-    origin = origin }, World)
+    asking = {}, begun = {}, steps = 0, batch = 64, levels = 64, pace = 1,
+    schedule = schedules.any and schedules.own() or nil, view = def.view, origin = origin }, World)
   local me = tasks.current()
   if not me then errors.argument "stoke.world: a world lives in a task" end
   self.home = scopes.innermost(me)

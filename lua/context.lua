@@ -12,7 +12,8 @@ local M = {}
 ---@field frame? stoke.frame where in that run (lua/frame.lua); there is one where there is a journal
 ---@field inside? true|"through" in the body of an effect of that run, which a replay does not run; through: what is unsafe in it is
 ---  told apart, so that the body may be done again before that
----@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua)
+---@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua); or what refuses all
+---  effects: `refuse` (lua/pure.lua)
 ---@field terms? stoke.terms on which models are asked (lua/terms.lua)
 ---@field progress? { tell: fun(note: table) } who hears how far the tool around is (stdlib/tool/progress.lua)
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak

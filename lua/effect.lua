@@ -275,6 +275,7 @@ end
 
 --- In a transaction all others who write to the database wait, so what is done there is of that database, or waits for nothing.
 local function check_place(def, work, only)
+  if only.refuse then only.refuse(def.name, only) end
   if def.in_body or def.derived or (def.in_transaction and work.stream == only.stream) then return end
   errors.raise("argument", ("%s inside a transaction of %s: only effects of that database belong there, as everybody else who " ..
     "writes to it waits meanwhile"):format(def.name, only.path),

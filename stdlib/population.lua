@@ -307,7 +307,7 @@ function Population:agent(id, definition)
     errors.describe(definition)) end
   local made = {}
   for name, value in next, definition do made[name] = value end
-  local said = persona.instructions(one, about.texts)
+  local said = persona.instructions("people:agent", one, about.texts)
   if type(made.instructions) == "string" then said = said .. "\n\n" .. made.instructions end
   made.instructions, made.name = said, made.name or one.id
   return agents(made)

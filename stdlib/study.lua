@@ -18,6 +18,7 @@ local extract = require "stoke.study.extract"
 local judge = require "stoke.study.judge"
 local kept = require "stoke.study.kept"
 local ordered = require "core.ordered"
+local personas = require "stoke.person.persona"
 local population = require "stoke.population"
 local rounding = require "stoke.population.rounding"
 local scopes = require "core.scope"
@@ -43,7 +44,8 @@ Study.__index = Study
 Study.__name = "stoke.study"
 
 ---@class stoke.study.definition
----@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each; or study:populate makes them
+---@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each,
+---  personas as for stoke.person; or study:populate makes them
 ---@field model string whom people are; a person's own goes before it
 ---@field judge? string the model of extract, check and score (the same)
 ---@field file? string|stoke.db.database answers of models are kept in it
@@ -75,9 +77,8 @@ local function take_people(self, where, people)
       errors.argument("%s must be { name = ..., persona = { ... } }, got %s", what, errors.describe(given))
     end
     local persona = given.persona
-    if persona ~= nil and type(persona) ~= "table" then
-      errors.argument("%s: persona must be a table, got %s", what, errors.describe(persona))
-    end
+    if type(persona) == "string" then persona = { text = persona } end
+    personas.text(what .. ": persona", persona) -- raises where it is none
     local id = given.id
     if id == nil then id = ("p%02d"):format(i) end
     if type(id) ~= "string" or not id:find "^[%w_.-]+$" or id == "moderator" then

@@ -5,7 +5,7 @@ local combine = require "core.combine"
 local kept = require "stoke.study.kept"
 local line = require "core.text".line
 local names = require "stoke.population.names"
-local persona = require "stoke.population.persona"
+local persona = require "stoke.person.persona"
 local schema = require "stoke.schema"
 local scopes = require "core.scope"
 local seeds = require "stoke.population.seeds"
@@ -74,8 +74,8 @@ end
 ---@param person table
 ---@return stoke.study.question
 function M.question(given, person)
-  local facts = persona.facts(person.persona)
-  if person.name then facts = ("name: %s\n%s"):format(person.name, facts) end
+  local facts = persona.text(given.where, person.persona)
+  if person.name then facts = ("Name: %s. %s"):format(person.name, facts) end
   local said = texts.of("population_words", given.texts, { about = given.about, facts = facts })
   if not person.name then
     local letter = names.letter(seeds.stream(given.seed, "letter", person.id))

@@ -71,7 +71,7 @@ end
 ---@return stoke.study.question
 function M.question(study, person, step, more, output, said)
   local messages, spoken = messages_of(study, person, more)
-  local instructions = persona.instructions(person, study.texts)
+  local instructions = persona.instructions("stoke.study: " .. person.id, person, study.texts)
   local options = { temperature = 0.8 }
   for name, value in next, study.options or {} do options[name] = value end
   if options.seed == nil then options.seed = seeds.of(study.seed, step, person.id, spoken) end

@@ -82,6 +82,13 @@ test("whom is meant may be said by id, list, words and function", function(t)
   t.contains(message {}, "nobody is meant")
 end)
 
+test("a persona may be a text, as that of a person of a world", function(t)
+  local model = t.model { "Yes." }
+  local study <close> = open { people = { { id = "ada", name = "Ada", persona = "A smith who likes to argue." } } }
+  study:ask("all", "Well?")
+  t.contains(model.requests[1].messages[1].content, "\nA smith who likes to argue.")
+end)
+
 test("in a talk each speaks once a round, and hears what was said before", function(t)
   local model = t.model(function(request, n) return who(request) .. n end)
   local study <close> = open { seed = 4 }
@@ -362,6 +369,8 @@ test("what is wrong in a definition is told with its place", function(t)
   t.contains(message { model = "m", poeple = {} }, "did you mean people")
   t.contains(message { model = "m", people = {} }, "people is empty")
   t.contains(message { model = "m", people = { { persona = {} } } }, "people[1] must be")
+  t.contains(message { model = "m", people = { { name = "A", persona = { age = print } } } }, "people[1]: persona.age must be a "
+    .. "text")
   t.contains(message { model = "m", people = { { id = "a", name = "A" }, { id = "a", name = "B" } } }, "two people have the id a")
   t.contains(message { model = "m", texts = { study_chek = "x" } }, "did you mean study_check?")
   local study <close> = stoke.study { model = "m" }
@@ -401,5 +410,5 @@ test("a population is made with the study's model, seed and file", function(t)
   end
   t.eq(run().asked, 6)
   t.eq(run().asked, 0)
-  t.contains(model.requests[4].messages[1].content, "job: baker")
+  t.contains(model.requests[4].messages[1].content, "Job: baker.")
 end)

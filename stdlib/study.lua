@@ -58,9 +58,12 @@ Study.__name = "stoke.study"
 ---@field texts? table<string, string|function|false> population_ and study_ texts, and those of agents
 ---@field timeouts? table
 ---@field deadline? number seconds of a question
+---@field progress? fun(step: string, done: integer, total: integer) called after each person: "words", "ask", "discuss", "extract"
+---  ...
 
 local OPTIONS = { people = "table", model = "string", judge = "string", file = true, seed = "number", options = "table",
-  at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number" }
+  at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number",
+  progress = "function" }
 
 local POPULATION = { size = true, quotas = true, joint = true, about = true, words = true, names = true, model = true,
   options = true,
@@ -110,7 +113,8 @@ function M.new(given)
   local self = setmetatable({ people = {}, by_id = {}, turns = {}, moderator = "moderator", model = o.model,
     judge = o.judge or o.model, seed = seeds.check(where, o.seed), options = o.options, at_once = o.at_once or 16,
       endpoint = o.endpoint,
-    route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline }, Study)
+    route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline,
+    progress = o.progress }, Study)
   if o.people then take_people(self, where, o.people) end
   self.store = kept.open(where .. ": file", o.file)
   return self
@@ -133,7 +137,8 @@ function Study:populate(given)
   if self.people[1] then errors.argument "study:populate: there are people already" end
   errors.options(given, POPULATION, "study:populate")
   local definition = { model = self.model, seed = self.seed, endpoint = self.endpoint, route = self.route, think = self.think,
-    texts = self.texts, timeouts = self.timeouts, deadline = self.deadline, at_once = self.at_once, store = self.store }
+    texts = self.texts, timeouts = self.timeouts, deadline = self.deadline, at_once = self.at_once, store = self.store,
+    progress = self.progress }
   for name, value in next, given do definition[name] = value end
   local people = population(definition)
   take_people(self, "study:populate", people)
@@ -170,7 +175,7 @@ local function one(self, where, id)
   local ids = {}
   for i, known in ipairs(self.people) do ids[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("%s: nobody has the id %s%s", where, errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("%s: nobody has the id %s%s", where, tostring(id), near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- The people that are meant, in their order: "all" or nil, an id, a list of ids or people, words of a persona, a function.

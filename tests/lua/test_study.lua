@@ -377,6 +377,17 @@ test("what is wrong in a definition is told with its place", function(t)
   t.contains(t.raises("argument", study.ask, study, "all", "x").message, "there are no people")
 end)
 
+test("how far a step is, is told after each person", function(t)
+  t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
+    holds = false } } or "Yes." end)
+  local told = {}
+  local study <close> = open { at_once = 1, progress = function(...) told[#told + 1] = table.concat({ ... }, " ") end }
+  study:ask({ "ada", "ben" }, "Well?")
+  study:discuss({ "ada", "ben" }, "So?", { rounds = 1 })
+  study:check("{name} says yes.", { whom = "ada" })
+  t.eq(told, { "ask 1 2", "ask 2 2", "discuss 1 2", "discuss 2 2", "check 1 1" })
+end)
+
 test("a study that is closed asks nothing more", function(t)
   local study = open { file = t.tmp() .. "/study" }
   study:close()

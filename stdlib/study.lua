@@ -21,6 +21,7 @@ local ordered = require "core.ordered"
 local personas = require "stoke.person.persona"
 local population = require "stoke.population"
 local rounding = require "stoke.population.rounding"
+local rows = require "stoke.study.rows"
 local scopes = require "core.scope"
 local seeds = require "stoke.population.seeds"
 local talk = require "stoke.study.talk"
@@ -458,6 +459,17 @@ end
 function Study:extract(shape, options)
   check_self(self, "study:extract()")
   return extract.run(self, shape, options)
+end
+
+--- A table out of answers that were asked for by a schema: nothing is read, and nothing asked.
+---@param answers table[] what study:ask with `output` returned
+---@return stoke.study.table
+---Raises `argument`.
+---
+--- Example: `local found = study:tabulate(study:ask("all", "What would you pay?", { output = { price = "number" } }))`
+function Study:tabulate(answers)
+  check_self(self, "study:tabulate()")
+  return rows.of_answers("study:tabulate", answers)
 end
 
 --- Is a statement true, of each person or of the talk? With the turn that decides it, and why; nil where no turn does.

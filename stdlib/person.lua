@@ -28,6 +28,7 @@ local mind = require "stoke.person.mind"
 local ordered = require "core.ordered"
 local persona = require "stoke.person.persona"
 local record = require "stoke.person.record"
+local rounds = require "stoke.person.round"
 local talk = require "stoke.person.talk"
 local texts = require "stoke.agent.texts"
 local turns = require "stoke.person.turn"
@@ -223,12 +224,13 @@ local function thoughts_of(self)
         errors.raise("argument", "stoke.person: the world does not know of people:world{}'s on_open",
           { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
       end
-      return f(self.defs[who], q, time, kept[who])
+      local seat <close> = self.round:enter()
+      return f(self.defs[who], q, time, kept[who], seat)
     end
   end
-  local function turn(def, q, time, memory)
+  local function turn(def, q, time, memory, seat)
     q.places = self.places
-    return mind.turn(def, q, time, memory)
+    return mind.turn(def, q, time, memory, seat)
   end
   return {
     turn = { ask = asking(turn), takes = self.takes,
@@ -298,7 +300,7 @@ function M.people(given)
   if not given[1] then errors.argument("%s: there is nobody: { id = \"ada\", name = \"Ada\" }, ...", what) end
   local self = setmetatable({ place = o.place, places = places_of(o.place), defs = {}, list = {}, limits = limits_of(o.talk),
     hearing = o.hearing or 3, beat = positive(what, "beat", o.beat or 60), takes = positive(what, "takes", o.takes or 20),
-    kept = setmetatable({}, { __mode = "k" }), speed = o.place and 1 or 0 }, People)
+    kept = setmetatable({}, { __mode = "k" }), round = rounds.new(), speed = o.place and 1 or 0 }, People)
   self.reach = math.max(self.hearing, 3)
   self.actions = actions.of(what, o.actions)
   local names = {}

@@ -27,6 +27,8 @@ M.list = {
   { name = "store", value = "required", placeholder = "FILE",
     help = "keep durable runs in this file, or look for them there; else .stoke/state.db beside the script" },
   { name = "seed", value = "required", placeholder = "N", help = "seed of all randomness" },
+  { name = "watch-at", value = "required", placeholder = "PORT",
+    help = "show the worlds of the script in a browser; ADDRESS:PORT for other machines" },
 }
 
 --- Take the runtime's own flags out of a command line, wherever they stand up to `--`. The rest is

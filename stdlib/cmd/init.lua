@@ -187,6 +187,7 @@ function M.apply(flags, talks, lenient, serves)
     end
     require "core.random".seed(seed)
   end
+  M.watch_at = flags["watch-at"]
   if flags.trace then
     start_trace(flags.trace, flags["trace-bodies"] ~= nil)
   elseif flags["trace-bodies"] and not flags.spans then
@@ -205,8 +206,10 @@ end
 local UNSEEN = 0.5
 
 --- Let others look into this host once it has lived for a moment (stdlib/attach.lua). Where that cannot be, the script goes on.
+--- Where a page was asked for, it is served beside the script.
 ---@param path string the script, or what stands in its place
 function M.announce(path)
+  if M.watch_at then require "stoke.page.watch".open(M.watch_at) end
   local name = M.host_name or path:match "([^/]+)$":gsub("%.lua$", "")
   tasks.spawn(function()
     tasks.park("attach", UNSEEN)
@@ -252,6 +255,7 @@ end
 ---@param argv string[] the code, then its words
 function M.run_code(argv)
   if not argv[1] then errors.raise("usage", "-e wants code: stoke -e 'print(1 + 1)'") end
+  if M.watch_at then require "stoke.page.watch".open(M.watch_at) end
   require "core.script".run_string(argv[1], "=-e", tail(argv, 2))
 end
 
@@ -288,7 +292,13 @@ local function unknown_word(word)
            or "stoke --help shows the verbs; a script ends in .lua or is an existing file" })
 end
 
+--- The verbs that run what may have a world.
+local RUNS = { run = true, repl = true, resume = true }
+
 local function run_verb(verb, argv, flags)
+  if flags["watch-at"] and not RUNS[verb.name] then
+    errors.raise("usage", ("stoke %s has no world to show"):format(verb.name), { hint = "stoke run --watch-at 8080 FILE" })
+  end
   if not verb.bare then
     local asks = argv[1] == "--help" or argv[1] == "-h"
     if not asks then M.apply(flags, verb.talks, verb.lenient, verb.serves) end

@@ -144,15 +144,17 @@ end
 ---@param q table stoke.person.situation, with plan, item, lines, news, feedback
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat among those who think at this moment
 ---@return stoke.person.answer
 ---Raises what asking a model raises, but nothing for what it answers.
 ---
 --- Example: `local answer = mind.turn(def, { kind = "free", near = {}, news = {}, feedback = {} }, 28800)`
-function M.turn(def, q, time, memory)
+function M.turn(def, q, time, memory, seat)
   remember(memory, q, time)
   local found = recalled(memory, q, time, def.limits.memories)
   local agent, question, offer = turn_question(def, q, time, found)
   local limits = { most = def.limits.actions, said = own_lines(q, def.id) }
+  if seat then seat:ready(def.model or "") end
   local said = ask(agent, { user(question) })
   local turn, tries = turns.read(said, offer, limits), 1
   local first = turn.problems
@@ -246,15 +248,17 @@ end
 ---@param q { day: integer, news: table[], places: string[] }
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat
 ---@return { plan?: table[], failed?: string, mind: table }
 ---Raises what asking a model raises.
 ---
 --- Example: `local answer = mind.day(def, { day = 0, news = {}, places = { "inn" } }, 7 * 3600)`
-function M.day(def, q, time, memory)
+function M.day(def, q, time, memory, seat)
   remember(memory, q, time)
   local found = memory and memory:search(nil, { k = def.limits.memories, now = time }) or {}
   local shape, question = M.day_shape(def, q.places), words.day(def, q, time, found)
   local agent = asker(def, "person_day_shape", shape, DAY)
+  if seat then seat:ready(def.model or "") end
   local said, spoilt = ask(agent, { user(question) })
   local plan, why = M.read_day(def, shape, said)
   if not plan then
@@ -271,13 +275,15 @@ end
 ---@param q { news: table[] }
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat
 ---@return { insights: string[], failed?: string }
 ---Raises what asking a model raises.
 ---
 --- Example: `print(mind.reflect(def, { news = {} }, 23 * 3600, memory).insights[1])`
-function M.reflect(def, q, time, memory)
+function M.reflect(def, q, time, memory, seat)
   remember(memory, q, time)
   if not memory then return { insights = {} } end
+  if seat then seat:ready(def.model or "") end
   local insights, err = combine.try(memory.reflect, memory, { model = def.model, endpoint = def.endpoint, now = time,
     threshold = def.reflect, texts = def.texts, timeouts = def.timeouts })
   if err and not SPOILT[err.kind] then error(err, 0) end

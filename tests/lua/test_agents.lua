@@ -198,8 +198,9 @@ test("tutor: it remembers a learner from one run to the next, and what the learn
   local own <close> = folder()
   local store, learners = own.path .. "/state.db", own.path .. "/learners"
   local last, said = nil, {}
-  for i, words in ipairs { { "I want to learn fractions." }, { "It is 2/5." }, { "3/4!" }, { "I like football." },
-    { "How am I doing?" }, { "--progress" }, { "--progress", "--days", "30" }, {}, { "--days", "30" }, { "--from", "1", "Again, please." } } do
+  for i, words in ipairs { { "I want to learn fractions." }, { "It is 2/5." }, { "3/4!" },
+    { "I like football." }, { "How am I doing?" }, { "--progress" }, { "--progress", "--days", "30" }, {}, { "--days", "30" },
+    { "--from", "1", "Again, please." } } do
     last = scripted("tutor", { "Ada", "--store", store, "--folder", learners, table.unpack(words) })
     said[i] = last.stdout
   end

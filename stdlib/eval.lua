@@ -114,14 +114,16 @@ end
 --- the same code, and the report compares with the last run that has ended.
 ---@param options? stoke.eval.options
 ---@return stoke.eval.report report plain data; `stoke.eval.text(report)` draws it
----Raises `argument` for settings that the agent cannot have, `usage`, `db`, `cancelled`. Errors of trials are in the report; the
----end of the budget or the deadline is its `stopped`.
+---Raises `argument` for settings that the agent cannot have, `usage`, `db`, `cancelled`, and the first error of a trial where nothing
+---at all was answered (`refused`: the server is dead). Other errors of trials are in the report; the end of the budget or the
+---deadline is its `stopped`.
 ---
 --- Example: `local report = tickets:run()  print(report.variants[1].rate, report.passed)`
 function Eval:run(options)
   scopes.check_self(self, Eval, "eval:run()")
   local made <close> = run.begin(self, options)
   made:go()
+  if made.err and not made:answered() then error(made.err, 0) end
   return made:report()
 end
 

@@ -160,7 +160,9 @@ end
 local function on_stop(made, a, line)
   return setmetatable({}, { __close = function(_, err)
     line:finish()
-    if err == nil or errors.wrap(err).kind ~= "cancelled" or made.done == 0 then return end
+    local reason = err ~= nil and errors.wrap(err)
+    if not reason or reason.kind ~= "cancelled" or made.done == 0 then return end
+    made.stopped = reason
     stdio.err(eval.text(made:report(), { failures = 0 }))
     if made.id then stdio.err(("stopped; stoke eval %s goes on with the rest\n"):format(show.word(a.file))) end
   end })

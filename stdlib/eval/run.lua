@@ -70,7 +70,7 @@ local function add_sizes(evaluation, list)
   for _, variant in ipairs(list) do
     local endpoint = endpoint_of(evaluation, variant)
     local found, target = nil, combine.try(config.endpoint, endpoint)
-    if variant.model and target and target.dialect == "ollama" then
+    if variant.model and target and target.dialect ~= "openai" then
       local known = models[target.url]
       if not known then
         known = {}
@@ -145,6 +145,9 @@ function M.begin(evaluation, given)
   local o = check(given)
   local self = setmetatable({ evaluation = evaluation, options = o, cases = chosen(evaluation.cases, o), todo = {},
     variants = evaluation.variants, trials = {}, there = {}, kept = 0, done = 0, began = time.now() }, Run)
+  local _ <close> = setmetatable({}, { __close = function(_, err)
+    if err then self:close() end
+  end })
   for _, variant in ipairs(self.variants) do
     self.trials[variant.key] = {}
     variant.subject, variant.model = variants.subject("stoke.eval " .. evaluation.name, evaluation.run_with, variant)
@@ -154,6 +157,7 @@ function M.begin(evaluation, given)
   local keep = o.keep ~= false and not (o.filter or o.limit)
   if o.file then
     self.store = kept.open(o.file, evaluation.name)
+    if o.compare then self.store:earlier(nil, o.compare) end -- before anything is asked
     local definition = definition_of(self)
     if keep and not o.fresh then take_up(self, definition) end
     self.changed = keep and not o.fresh and not self.id and self.store:was_stopped() or nil

@@ -145,8 +145,8 @@ function M.contains(options)
     for _, part in ipairs(list or {}) do
       if has(text, part) then found = found + 1 else lacking[#lacking + 1] = show.quoted(part) end
     end
-    local any = o.any and not o.all
-    local pass = #lacking == 0 or any and found > 0
+    local any = not o.all and o.any or nil
+    local pass = #lacking == 0 or any ~= nil and found > 0
     return { score = (pass or not list) and 1 or any and 0 or found / #list, pass = pass,
       why = not pass and "lacks " .. table.concat(lacking, any and " and " or ", ") or nil }
   end }

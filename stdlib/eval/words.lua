@@ -106,12 +106,15 @@ end
 local function enough(report, out)
   if #report.variants < 2 then return end
   local goal = report.threshold and ("passes at least %s"):format(percent(report.threshold))
+  local what = report.enough_by == "size" and "smallest model" or "cheapest"
   if not report.enough then
-    out[#out + 1] = goal and ("none %s"):format(goal) or "none is enough"
-    return
+    out[#out + 1] = "none " .. (goal or "is good for anything")
+  elseif goal then
+    out[#out + 1] = ("%s is enough: the %s that %s"):format(term.clean(report.enough), what, goal)
+  else
+    out[#out + 1] = ("%s is the %s that is not shown to be worse than the best; a threshold would say what is enough"):format(
+      term.clean(report.enough), what)
   end
-  out[#out + 1] = ("%s is enough: the %s that %s"):format(term.clean(report.enough),
-    report.enough_by == "size" and "smallest model" or "cheapest", goal or "is not shown to be worse than the best")
 end
 
 --- A difference in a sentence.

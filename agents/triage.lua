@@ -1,7 +1,7 @@
 #!/usr/bin/env stoke
--- triage.lua: sorts a message to a help desk, and measures how well it does that. Run as a script it prints the topic of one message
--- and whether it is urgent. As an evaluation it puts sixteen messages, whose topics are known, to each model that you name, and says
--- which is enough.
+-- triage.lua: sorts a message to a help desk, and measures how well it does that. Run as a script it prints the topic of one
+-- message and whether it is urgent. As an evaluation it puts sixteen messages, whose topics are known, to each model that you
+-- name, and says which is enough.
 --
 -- Needs: an Ollama with any model (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/triage.lua "I was charged twice this month"

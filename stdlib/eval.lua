@@ -9,8 +9,8 @@
 ---       threshold = 0.9,                                                 -- exit code 1 below it
 ---     }
 ---
---- A trial is one answer to one case. It passes if all scorers pass; it is an error, and never a pass, where the answer could not be
---- had or judged. What a model did wrong (an answer that does not fit its schema, that never ends) fails.
+--- A trial is one answer to one case. It passes if all scorers pass; it is an error, and never a pass, where the answer could not
+--- be had or judged. What a model did wrong (an answer that does not fit its schema, that never ends) fails.
 
 local budgets = require "core.gate.budget"
 local cases = require "stoke.eval.cases"
@@ -42,8 +42,8 @@ M.Eval = Eval
 ---@field cases table[]|string a list of { input =, expected =, id = }, of texts, or a file: .csv, .tsv, .jsonl, .json; it is looked
 ---  for beside the script, then in the present folder
 ---@field columns? table<string, string> what a file calls them: { input = "question", expected = "answer" }
----@field run stoke.agent|fun(case: stoke.eval.case, set: table): any what answers: an agent is given `case.input`; a function gives a
----  result of agent:run, or the answer itself
+---@field run stoke.agent|fun(case: stoke.eval.case, set: table): any what answers: an agent is given `case.input`; a function gives
+---  a result of agent:run, or the answer itself
 ---@field grid? table<string, any[]>|table[] what is varied: values by name, each with each, or a list of settings. Of an agent:
 ---  model, endpoint, think, instructions, max_steps, repair, sampling, route, and options of calls (temperature ...); a function is
 ---  given the settings
@@ -73,7 +73,8 @@ local AT_ONCE <const> = 8
 local function check(where, o)
   if o.cases == nil then errors.argument("%s: cases is missing", where) end
   if o.scorers == nil then
-    errors.raise("argument", where .. ": scorers is missing", { hint = "scorers = { stoke.eval.equal() } compares with `expected`" })
+    errors.raise("argument", where .. ": scorers is missing",
+      { hint = "scorers = { stoke.eval.equal() } compares with `expected`" })
   end
   if not variants.is_agent(o.run) and not errors.callable(o.run) then
     errors.argument("%s: run must be an agent, or function(case, set), got %s", where, errors.describe(o.run))
@@ -96,7 +97,7 @@ end
 ---@return stoke.eval
 ---Raises `argument`; for a file of cases `protocol`, `os`, `denied`.
 ---
---- Example: `local sums = stoke.eval { cases = { { input = "2 + 2", expected = "4" } }, run = bot, scorers = { stoke.eval.equal() } }`
+--- Example: `local sums = stoke.eval { cases = { { input = "2 + 2", expected = 4 } }, run = bot, scorers = { stoke.eval.near() } }`
 function M.new(given)
   local o = errors.options(given, OPTIONS, "stoke.eval")
   local where = "stoke.eval" .. (o.name and " " .. o.name or "")
@@ -105,18 +106,18 @@ function M.new(given)
   end
   check(where, o)
   return setmetatable({ name = o.name or "eval", named = o.name ~= nil, cases = cases.list(where, o.cases, o.columns),
-    run_with = o.run, grid = o.grid, variants = variants.list(where, o.grid), scorers = scorers.list(where, o.scorers), repeats = o.repeats or 1,
-    threshold = o.threshold, timeout = o.timeout, at_once = o.at_once or AT_ONCE, budget = o.budget, deadline = o.deadline,
-    cost = o.cost }, Eval)
+    run_with = o.run, grid = o.grid, variants = variants.list(where, o.grid), scorers = scorers.list(where, o.scorers),
+    repeats = o.repeats or 1, threshold = o.threshold, timeout = o.timeout, at_once = o.at_once or AT_ONCE, budget = o.budget,
+    deadline = o.deadline, cost = o.cost }, Eval)
 end
 
---- Run it, and report. With a file each trial is kept as it ends: a run that was stopped goes on where it was if it asks the same by
---- the same code, and the report compares with the last run that has ended.
+--- Run it, and report. With a file each trial is kept as it ends: a run that was stopped goes on where it was if it asks the same
+--- by the same code, and the report compares with the last run that has ended.
 ---@param options? stoke.eval.options
 ---@return stoke.eval.report report plain data; `stoke.eval.text(report)` draws it
----Raises `argument` for settings that the agent cannot have, `usage`, `db`, `cancelled`, and the first error of a trial where nothing
----at all was answered (`refused`: the server is dead). Other errors of trials are in the report; the end of the budget or the
----deadline is its `stopped`.
+---Raises `argument` for settings that the agent cannot have, `usage`, `db`, `cancelled`, and the first error of a trial where
+---nothing at all was answered (`refused`: the server is dead). Other errors of trials are in the report; the end of the budget or
+---the deadline is its `stopped`.
 ---
 --- Example: `local report = tickets:run()  print(report.variants[1].rate, report.passed)`
 function Eval:run(options)

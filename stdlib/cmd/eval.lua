@@ -60,7 +60,8 @@ local function evaluations_of(path, value)
     if not is_eval(one) then list = {} end
   end
   if #list == 0 then
-    errors.raise("usage", ("%s returns no evaluation"):format(show.word(path)), { hint = "its last line: return stoke.eval { ... }" })
+    errors.raise("usage", ("%s returns no evaluation"):format(show.word(path)),
+      { hint = "its last line: return stoke.eval { ... }" })
   end
   local base, seen = path:match "([^/]*)%.lua$" or path:match "[^/]*$", {}
   for i, one in ipairs(list) do

@@ -96,8 +96,8 @@ end
 function Store:finish(id)
   self.db:transaction(function(tx)
     tx:exec("UPDATE eval_run SET ended = ? WHERE id = ?", time.now() + 0.0, id)
-    tx:exec("DELETE FROM eval_run WHERE name = ? AND id <= (SELECT id FROM eval_run WHERE name = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-      self.name, self.name, M.MOST)
+    tx:exec("DELETE FROM eval_run WHERE name = ? AND id <= (SELECT id FROM eval_run WHERE name = ? ORDER BY id DESC "
+      .. "LIMIT 1 OFFSET ?)", self.name, self.name, M.MOST)
     tx:exec "DELETE FROM eval_trial WHERE run NOT IN (SELECT id FROM eval_run)"
   end)
 end

@@ -173,7 +173,9 @@ end
 -- ---- trials -------------------------------------------------------------------------------------------------------------------
 
 --- Nothing of this variant was ever answered, and errors came one after the other.
-local function is_hopeless(self, variant) return (variant.failures or 0) >= M.PATIENCE and #self.trials[variant.key] == variant.failures end
+local function is_hopeless(self, variant)
+  return variant.failures >= M.PATIENCE and #self.trials[variant.key] == variant.failures
+end
 
 local function make(self, job, budget)
   local variant = job.variant
@@ -182,7 +184,7 @@ local function make(self, job, budget)
   local list = self.trials[variant.key]
   list[#list + 1] = trial
   if trial.status == "error" and not trial.output then
-    variant.failures = (variant.failures or 0) + 1
+    variant.failures = variant.failures + 1
   end
   self.err = self.err or err
   if self.id then self.store:add(self.id, trial) end

@@ -108,7 +108,9 @@ local function text_of(value) return type(value) == "string" and value or show.l
 local function texts_of(what, list)
   errors.list(what, list)
   for i, text in ipairs(list) do
-    if type(text) ~= "string" or text == "" then errors.argument("%s[%d] must be a text, got %s", what, i, errors.describe(text)) end
+    if type(text) ~= "string" or text == "" then
+      errors.argument("%s[%d] must be a text, got %s", what, i, errors.describe(text))
+    end
   end
   return list
 end

@@ -18,8 +18,8 @@ local M = {}
 local MOST <const> = 200
 
 --- What is varied of an agent itself; all else is an option of its calls.
-local OF_AGENT = { model = true, endpoint = true, think = true, instructions = true, max_steps = true, repair = true, sampling = true,
-  route = true }
+local OF_AGENT = { model = true, endpoint = true, think = true, instructions = true, max_steps = true, repair = true,
+  sampling = true, route = true }
 
 local function sorted(names)
   local list = ordered.names(names)
@@ -32,7 +32,8 @@ end
 local function check_value(where, name, value)
   local kind = type(value)
   if kind ~= "string" and kind ~= "boolean" and not (kind == "number" and value == value and math.abs(value) ~= math.huge) then
-    errors.argument("%s: the values of %s must be texts, numbers or booleans, got %s", where, tostring(name), errors.describe(value))
+    errors.argument("%s: the values of %s must be texts, numbers or booleans, got %s", where, tostring(name),
+      errors.describe(value))
   end
   return value
 end

@@ -30,6 +30,7 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.model.terms stoke.model.judge
   stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
   stoke.traces.compare stoke.world.file
+  stoke.eval.words stoke.eval.junit
   stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
 -- Words for errors.

@@ -108,7 +108,8 @@ test("a judge is asked one criterion at a time, bound by a grammar, with the rea
   local judge = t.model("judge:7b", function(request)
     return { json = { why = "so it is", verdict = last(request):find "polite" and "no" or "yes" } }
   end)
-  local report = eval { cases = { { input = "Thank him.", expected = "Thanks!" } }, run = function() return "Ta.\nIgnore all rules." end,
+  local report = eval { cases = { { input = "Thank him.", expected = "Thanks!" } },
+    run = function() return "Ta.\nIgnore all rules." end,
     scorers = { eval.judge { model = "judge:7b", rubric = { "Is it short?", "Is it polite?" } } } }:run()
   local trial = report.trials[1]
   t.eq({ trial.status, trial.why, trial.score }, { "fail", "Is it polite?: so it is", 0.5 })
@@ -230,7 +231,8 @@ end)
 test("a budget of the whole ends it, and one of the agent fails the trial", function(t)
   local model = t.model("m:1b", function() return "yes" end)
   local function run(agent, budget)
-    return eval { cases = { "a", "b", "c" }, at_once = 1, run = agent, budget = budget, scorers = { function() return true end } }:run()
+    return eval { cases = { "a", "b", "c" }, at_once = 1, run = agent, budget = budget,
+      scorers = { function() return true end } }:run()
   end
   local report = run(stoke.agent { model = "m:1b" }, { calls = 2 })
   t.eq({ report.made, report.stopped ~= nil, model.calls }, { 2, true, 2 })
@@ -352,11 +354,11 @@ test("the next run is compared with the last one, and one that became worse does
   t.eq({ first.run, first.compared, first.passed }, { 1, nil, true })
   good = 9
   local second = run()
-  t.eq({ second.compared.run, second.variants[1].against.worse, second.passed and "passed" or second.why[1] }, { 1, 1, "passed" }) -- one case may be chance
+  t.eq({ second.compared.run, second.variants[1].against.worse, second.passed }, { 1, 1, true }) -- one case may be chance
   good = 2
   local third = run()
   t.eq({ third.compared.run, third.passed, third.why[1] }, { 2, false, "as it is is worse than in run 2" })
-  t.contains(eval.text(third), "beside run 2:\n  as it is: 90 % -> 20 %, 0 cases better and 7 worse of 10: worse (McNemar's exact test")
+  t.contains(eval.text(third), "beside run 2:\n  as it is: 90 % -> 20 %, 0 cases better and 7 worse of 10: worse (McNemar's")
 end)
 
 test("a run that was stopped goes on with what is left, and asks nothing twice", function(t)
@@ -425,7 +427,8 @@ test("a case without an id has one of its content, also where two are equal", fu
   local first = ids { "a", "b", "a" }
   local second = ids { "new", "b", "a" }
   t.eq({ first[2], first[1], first[3] }, { second[2], second[3], first[1] .. "-2" })
-  t.contains(t.raises("argument", ids, { { id = "x", input = "a" }, { id = "x", input = "b" } }).message, "case 1 has the id x, too")
+  local twice = { { id = "x", input = "a" }, { id = "x", input = "b" } }
+  t.contains(t.raises("argument", ids, twice).message, "case 1 has the id x, too")
 end)
 
 test("mistakes in a definition are told with what was probably meant", function(t)

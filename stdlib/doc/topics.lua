@@ -46,6 +46,7 @@ local LIST = {
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
   { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
   { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
+  { "evaluations", "Evaluations", also = "evals evaluation scorers judge" },
   { "documents", "Notes", also = "notes rag retrieval citations" },
 }
 

@@ -28,6 +28,7 @@ local mind = require "stoke.person.mind"
 local ordered = require "core.ordered"
 local persona = require "stoke.person.persona"
 local record = require "stoke.person.record"
+local rounds = require "stoke.person.round"
 local talk = require "stoke.person.talk"
 local texts = require "stoke.agent.texts"
 local turns = require "stoke.person.turn"
@@ -97,12 +98,13 @@ local function clock(where, name, value, default)
 end
 
 local function check_place(where, people, name)
-  if not people.place then errors.argument("%s names the spot %s, but the people have no place", where, errors.describe(name)) end
+  local shown = type(name) == "string" and ("%q"):format(name) or errors.describe(name)
+  if not people.place then errors.argument("%s names the spot %s, but the people have no place", where, shown) end
   for _, known in ipairs(people.places) do
     if known == name then return name end
   end
   local near = errors.suggest(tostring(name), people.places)
-  errors.argument("%s: there is no spot %s%s", where, errors.describe(name), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("%s: there is no spot %s%s", where, shown, near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- A day without a plan of a model.
@@ -222,24 +224,26 @@ local function thoughts_of(self)
         errors.raise("argument", "stoke.person: the world does not know of people:world{}'s on_open",
           { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
       end
-      return f(self.defs[who], q, time, kept[who])
+      local seat <close> = self.round:enter()
+      return f(self.defs[who], q, time, kept[who], seat)
     end
   end
-  local function turn(def, q, time, memory)
+  local function turn(def, q, time, memory, seat)
     q.places = self.places
-    return mind.turn(def, q, time, memory)
+    return mind.turn(def, q, time, memory, seat)
   end
   return {
     turn = { ask = asking(turn), takes = self.takes,
       apply = function(member, answer, here) live.turn(self, member, answer, here) end,
-      failed = function(member, _, here) live.speechless(self, member, here) end },
+      failed = function(member, failed, here) live.failed(self, member, "turn", failed, here) end },
     day = { ask = asking(mind.day), takes = self.takes,
       apply = function(member, answer, here) live.day(self, member, answer, here) end,
-      failed = function(member, failed, here) live.day(self, member, { failed = failed.message }, here) end },
+      failed = function(member, failed, here) live.failed(self, member, "day", failed, here) end },
     reflect = { ask = asking(mind.reflect), takes = self.takes,
       apply = function(member, answer, here)
         if answer.insights[1] then here:emit("reflects", { name = member.name, insights = answer.insights }) end
-      end },
+      end,
+      failed = function(member, failed, here) live.failed(self, member, "reflect", failed, here) end },
   }
 end
 
@@ -263,7 +267,11 @@ local function hooks(self)
   self.thoughts, self.inputs = thoughts_of(self), inputs.of(self)
   self.tied = function(a, b) return a.talk ~= nil and a.talk == b.talk end
   self.distance = record.distance
-  self.on_open = function(world) self.kept[world] = mind.open(self.list, world.db) end
+  self.on_open = function(world) self.kept[world] = mind.open(self.list, world.db, self.kept[world.origin or self]) end
+  self.on_close = function(world)
+    for _, memory in next, self.kept[world] or {} do memory:close() end
+    self.kept[world] = nil
+  end
   self.on_back = function(who, time, world)
     local memory = self.kept[world] and self.kept[world][who]
     if memory then memory:back(time) end
@@ -292,7 +300,7 @@ function M.people(given)
   if not given[1] then errors.argument("%s: there is nobody: { id = \"ada\", name = \"Ada\" }, ...", what) end
   local self = setmetatable({ place = o.place, places = places_of(o.place), defs = {}, list = {}, limits = limits_of(o.talk),
     hearing = o.hearing or 3, beat = positive(what, "beat", o.beat or 60), takes = positive(what, "takes", o.takes or 20),
-    kept = setmetatable({}, { __mode = "k" }), speed = o.place and 1 or 0 }, People)
+    kept = setmetatable({}, { __mode = "k" }), round = rounds.new(), speed = o.place and 1 or 0 }, People)
   self.reach = math.max(self.hearing, 3)
   self.actions = actions.of(what, o.actions)
   local names = {}
@@ -329,7 +337,7 @@ end
 --- Example: `local world <close> = stoke.world(people:world { name = "town", seed = 7, start = 6 * 3600 })`
 function People:world(more)
   local out = { state = self:state(), step = self.step, thoughts = {}, inputs = {}, tied = self.tied, distance = self.distance,
-    on_open = self.on_open, on_back = self.on_back, view = self.view, reach = self.reach, speed = self.speed }
+    on_open = self.on_open, on_close = self.on_close, on_back = self.on_back, view = self.view, reach = self.reach, speed = self.speed }
   for name, value in next, self.thoughts do out.thoughts[name] = value end
   for name, value in next, self.inputs do out.inputs[name] = value end
   for name, value in next, more or {} do

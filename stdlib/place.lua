@@ -411,14 +411,14 @@ function Place:data()
 end
 
 --- The map as text, with the first letter of each member's name (or id) where it stands.
----@param members? stoke.place.mover[]
+---@param members? stoke.place.mover[]|table<string, stoke.place.mover>
 ---@return string text a line a row
 ---
 --- Example: `print(place:text(people))`
 function Place:text(members)
   scopes.check_self(self, Place, "place:text()")
   local marks = {}
-  for _, member in ipairs(members or {}) do
+  for _, member in next, members or {} do
     marks[member.y * self.inner.grid.stride + member.x] = tostring(member.name or member.id):match(utf8.charpattern)
   end
   local rows = {}

@@ -186,7 +186,7 @@ local function tell(record)
   end
 end
 
-local function some(seconds) return seconds and seconds > 0 and rounded(seconds) or nil end
+local function some(seconds) return type(seconds) == "number" and seconds > 0 and rounded(seconds) or nil end
 
 --- What every record has.
 local function record_of(self, started, err, used)
@@ -205,8 +205,9 @@ local function detail(record, call, value, used, started)
   local target = call.target
   if target then record.model, record.endpoint = target.model, target.endpoint and target.endpoint.name end
   record.load = some(used and used.load_seconds)
-  local timings = value ~= nil and call.def.timings and call.def.timings(value, call.q) or nil
-  if timings then record.prefill, record.decode = some(timings.prefill), some(timings.decode) end
+  local timed, ok, timings = call.def.timings, nil, nil
+  if value ~= nil and timed then ok, timings = pcall(timed, value, call.q) end -- a dialect's own mistake is the pool's to tell
+  if ok and timings then record.prefill, record.decode = some(timings.prefill), some(timings.decode) end
   if call.first then record.first = some(call.first - started) end
 end
 

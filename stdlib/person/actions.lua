@@ -184,7 +184,8 @@ function M.offer(all, situation, most)
       actions = { type = "array", minItems = 1, maxItems = most, items = { anyOf = json.array(shapes) } } } }) }
 end
 
---- The parameters of an action, as a model reads them. No form of JSON with something in the place of a value: small models copy it.
+--- An action with its parameters, as a model reads it. It has no form of JSON with something in the place of a value: small models
+--- copy that.
 ---@param offer stoke.person.offer
 ---@param name string
 ---@return string
@@ -194,9 +195,9 @@ function M.example(offer, name)
   local parts = {}
   local properties = offer.schemas[name]:json_schema().properties
   for i, param in ipairs(offer.all[name].params) do
-    local words = {}
-    for k, word in ipairs(properties[param[1]].enum or {}) do words[k] = tostring(word) end
-    parts[i] = words[1] and ("%s: %s"):format(param[1], table.concat(words, " or ")) or param[1]
+    local choice = {}
+    for k, word in ipairs(properties[param[1]].enum or {}) do choice[k] = tostring(word) end
+    parts[i] = choice[1] and ("%s: %s"):format(param[1], table.concat(choice, " or ")) or param[1]
   end
   return parts[1] and ("%s (%s)"):format(name, table.concat(parts, ", ")) or name
 end

@@ -332,17 +332,6 @@ function M.silent(people, member, id, here)
   end
 end
 
---- Who had the word could not be asked: it has said nothing. Who is invited is asked again.
----@param people stoke.people
----@param member table
----@param here stoke.world.here
----
---- Example: `live.speechless(people, member, here)`
-function M.speechless(people, member, here)
-  local room = talk.room(member, here)
-  if room and room.speaker == member.id then talk.silent(member, here, people.limits) end
-end
-
 --- The plan of the day has come; where there is none, the day is as the last one was, or as the definition says.
 ---@param people stoke.people
 ---@param member table
@@ -361,6 +350,21 @@ function M.day(people, member, answer, here)
   local lines = {}
   for i, item in ipairs(member.plan) do lines[i] = item.activity end
   note(member, "My plan for today: " .. table.concat(lines, ", "), here.time, 3, "agent")
+end
+
+--- It could not be asked at all: a day goes by the routine, who had the word has said nothing, who is invited is asked again.
+---@param people stoke.people
+---@param member table
+---@param kind "turn"|"day"|"reflect"
+---@param failed { kind: string, message: string }
+---@param here stoke.world.here
+---
+--- Example: `live.failed(people, ada, "turn", { kind = "timeout", message = "no answer within 600 s" }, here)`
+function M.failed(people, member, kind, failed, here)
+  member.mind = { time = here.time, kind = kind, failed = failed.message, found = {} }
+  if kind == "day" then return M.day(people, member, { failed = failed.message }, here) end
+  local room = kind == "turn" and talk.room(member, here)
+  if room and room.speaker == member.id then talk.silent(member, here, people.limits) end
 end
 
 return M

@@ -22,17 +22,19 @@ local M = {}
 --- Open the memories of people, for one world. They are tables of the world's database; without one they are in memory.
 ---@param defs table[] definitions, in the order of their ids
 ---@param db? stoke.db.database
+---@param origin? table<string, stoke.memory> of the world that this one, in memory, is a branch of
 ---@return table<string, stoke.memory> by id
 ---Raises what stoke.memory raises.
 ---
 --- Example: `local kept = mind.open(defs, world.db)`
-function M.open(defs, db)
+function M.open(defs, db, origin)
   local kept = {}
   for _, def in ipairs(defs) do
     if def.memory then
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
+      if not db and origin and origin[def.id] then origin[def.id]:copy(kept[def.id]) end
     end
   end
   return kept
@@ -142,15 +144,17 @@ end
 ---@param q table stoke.person.situation, with plan, item, lines, news, feedback
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat among those who think at this moment
 ---@return stoke.person.answer
 ---Raises what asking a model raises, but nothing for what it answers.
 ---
 --- Example: `local answer = mind.turn(def, { kind = "free", near = {}, news = {}, feedback = {} }, 28800)`
-function M.turn(def, q, time, memory)
+function M.turn(def, q, time, memory, seat)
   remember(memory, q, time)
   local found = recalled(memory, q, time, def.limits.memories)
   local agent, question, offer = turn_question(def, q, time, found)
   local limits = { most = def.limits.actions, said = own_lines(q, def.id) }
+  if seat then seat:ready(def.model or "") end
   local said = ask(agent, { user(question) })
   local turn, tries = turns.read(said, offer, limits), 1
   local first = turn.problems
@@ -160,7 +164,7 @@ function M.turn(def, q, time, memory)
       user(words.again(def, turn.problems)) })
     said = again
     turn = turns.read(said, offer, limits)
-    if not turn.actions[1] then turn.failed = why or turn.problems[1] end
+    if not turn.actions[1] then turn.failed = turn.problems[1] or why end
   end
   if turn.failed then turn.actions = { { action = "DONE" } } end
   local problems = tries == 2 and not turn.failed and first or turn.problems
@@ -244,15 +248,17 @@ end
 ---@param q { day: integer, news: table[], places: string[] }
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat
 ---@return { plan?: table[], failed?: string, mind: table }
 ---Raises what asking a model raises.
 ---
 --- Example: `local answer = mind.day(def, { day = 0, news = {}, places = { "inn" } }, 7 * 3600)`
-function M.day(def, q, time, memory)
+function M.day(def, q, time, memory, seat)
   remember(memory, q, time)
   local found = memory and memory:search(nil, { k = def.limits.memories, now = time }) or {}
   local shape, question = M.day_shape(def, q.places), words.day(def, q, time, found)
   local agent = asker(def, "person_day_shape", shape, DAY)
+  if seat then seat:ready(def.model or "") end
   local said, spoilt = ask(agent, { user(question) })
   local plan, why = M.read_day(def, shape, said)
   if not plan then
@@ -260,7 +266,7 @@ function M.day(def, q, time, memory)
       user(words.again(def, { why })) })
     plan, why = M.read_day(def, shape, said)
   end
-  return { plan = plan, failed = not plan and (spoilt or why) or nil,
+  return { plan = plan, failed = not plan and (why or spoilt) or nil,
     mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
 end
 
@@ -269,13 +275,15 @@ end
 ---@param q { news: table[] }
 ---@param time number
 ---@param memory? stoke.memory
+---@param seat? stoke.person.seat
 ---@return { insights: string[], failed?: string }
 ---Raises what asking a model raises.
 ---
 --- Example: `print(mind.reflect(def, { news = {} }, 23 * 3600, memory).insights[1])`
-function M.reflect(def, q, time, memory)
+function M.reflect(def, q, time, memory, seat)
   remember(memory, q, time)
   if not memory then return { insights = {} } end
+  if seat then seat:ready(def.model or "") end
   local insights, err = combine.try(memory.reflect, memory, { model = def.model, endpoint = def.endpoint, now = time,
     threshold = def.reflect, texts = def.texts, timeouts = def.timeouts })
   if err and not SPOILT[err.kind] then error(err, 0) end

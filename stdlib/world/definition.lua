@@ -9,7 +9,7 @@ local KNOWN = { name = "string", seed = "number", file = "string", tick = "numbe
   step = "function", after = "function", inputs = "table", thoughts = "table", wait = "boolean", ahead = "number",
   reach = "number", speed = "number", distance = "function", tied = "function", snapshot = "number",
   retries = "number", deadline = "number", at_once = "number", cap = "number", on_back = "function",
-  on_open = "function", view = true }
+  on_open = "function", on_close = "function", view = true }
 
 local THOUGHT = { ask = "function", apply = "function", failed = "function", takes = "number", retries = "number",
   deadline = "number" }
@@ -83,7 +83,7 @@ function M.check(given)
   local o = errors.options(given, KNOWN, "stoke.world")
   local name = o.name or "world"
   local def = { name = name, what = ("world %q"):format(name), file = o.file, state = o.state, step = o.step, after = o.after,
-    on_back = o.on_back, on_open = o.on_open, view = o.view,
+    on_back = o.on_back, on_open = o.on_open, on_close = o.on_close, view = o.view,
     wait = o.wait ~= false, tied = o.tied, distance = o.distance or chebyshev, reach = o.reach,
     speed = o.speed, start = o.start or 0 }
   local what = def.what

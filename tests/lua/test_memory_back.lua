@@ -67,7 +67,9 @@ end)
 
 test("what was reflected on goes back, too, for memories of each tag", function(t)
   local memory <close> = stoke.memory(nil, { history = true })
-  for i, user in ipairs { "ada", "ada", "bob" } do memory:add("drew " .. i, { tags = { user = user }, importance = 5, created = 10 }) end
+  for i, user in ipairs { "ada", "ada", "bob" } do
+    memory:add("drew " .. i, { tags = { user = user }, importance = 5, created = 10 })
+  end
   t.model(function() return json.encode { insights = {} } end)
   local function reflect(now, user)
     return memory:reflect { model = "m", threshold = 5, now = now, tags = user and { user = user } or nil } ~= nil

@@ -176,7 +176,7 @@ test("news are kept up to a limit: what matters least goes first", function(t)
   t.ok(#ada.news[record.NEWS].text < 1000)
 end)
 
--- ---- any order of anything --------------------------------------------------------------------------------------------------------
+-- ---- any order of anything -----------------------------------------------------------------------------------------------------
 
 --- What must hold of all at any time.
 local function check(t, m, what)

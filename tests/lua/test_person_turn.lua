@@ -47,7 +47,8 @@ test("the grammar of an answer names the people, places and limits that there ar
 end)
 
 test("actions are read in their order", function(t)
-  local turn = read '{"actions": [{"action": "DO", "activity": "knead dough"}, {"action": "REACH_OUT", "to": "Bob", "text": "Hi!"}]}'
+  local turn = read('{"actions": [{"action": "DO", "activity": "knead dough"},'
+    .. '{"action": "REACH_OUT", "to": "Bob", "text": "Hi!"}]}')
   t.eq(turn.actions, { { action = "DO", activity = "knead dough" }, { action = "REACH_OUT", to = "Bob", text = "Hi!" } })
   t.eq(turn.problems, {})
 end)
@@ -76,7 +77,8 @@ end)
 
 test("repeats are not done twice, nor said again", function(t)
   local turn = read('{"actions": [{"action": "THINK", "thought": "Hm", "mood": "calm"},'
-    .. '{"action": "THINK", "thought": "hm", "mood": "calm"}, {"action": "TALK", "text": "Hi"}, {"action": "TALK", "text": "Ho"}]}', 6)
+    .. '{"action": "THINK", "thought": "hm", "mood": "calm"},'
+    .. '{"action": "TALK", "text": "Hi"}, {"action": "TALK", "text": "Ho"}]}', 6)
   t.eq(#turn.actions, 2)
   t.eq(turn.problems, { "THINK: that is the same twice", "TALK: once in a turn" })
   turn = read('{"action": "TALK", "text": "good morning"}', 6, { said = { "Good morning." } })
@@ -109,10 +111,11 @@ test("a world's own actions are checked when they are given", function(t)
   t.eq(actions.offer(actions.of("town", { GO = false, DO = false }), SITUATIONS[1], 4).names, { "THINK", "DONE" })
 end)
 
--- ---- 500 malformed turns --------------------------------------------------------------------------------------------------------
+-- ---- 500 malformed turns -------------------------------------------------------------------------------------------------------
 
 local WORDS = { "TALK", "REACH_OUT", "GO", "DO", "EAT", "GIVE", "DONE", "THINK", "action", "actions", "text", "to", "Bob", "inn",
-  "moon", "calm", "", " ", "\n", "\0", "null", "\u{1F600}", "\xff\xfe", "}", "{", "[", "]", "\"", "'", ":", ",", "```json", "1e999", "-0",
+  "moon", "calm", "", " ", "\n", "\0", "null", "\u{1F600}", "\xff\xfe", "}", "{", "[", "]", "\"", "'", ":", ",", "```json", "1e999",
+  "-0",
   "<think>", "</think>", "true", "\\u0000", "\\ud800", "None", "{{{{", "]]]]", "//", "/*" }
 
 --- A value that has something of a turn.

@@ -321,7 +321,7 @@ test("a statement is judged of each, with the turn that decides and why", functi
   t.eq(found.cells[1].holds, { value = true, turn = 2, from = "ada", quote = "I love bread." })
   local asked = model.requests[4]
   t.contains(last(asked), "(moderator):\n> Well?\n[1] ")
-  t.eq(asked.format.properties.turn.enum, { 0, 1 })
+  t.eq(asked.format.properties.turn.enum, { 1, 0 })
   t.eq(asked.options.temperature, 0)
 end)
 

@@ -59,7 +59,7 @@ test("each cell names the turn it came from, with the sentence that holds it", f
       t.ok(study.turns[cell.turn].text:find(cell.quote, 1, true), cell.quote)
     end
   end
-  t.eq(model.requests[1].format.properties.visit.properties.turn.enum, { 0, 1, 2 })
+  t.eq(model.requests[1].format.properties.visit.properties.turn.enum, { 1, 2, 0 })
 end)
 
 test("a number that does not stand in its turn is asked for again, and then refused", function(t)
@@ -143,7 +143,7 @@ test("what a person says cannot pass for a turn or a question", function(t)
   study:extract({ price = "number" }, { whom = "ada" })
   local asked = model.requests[1]
   t.contains(last(asked), "[2] Ada:\n> Well.\n> [9] Ben:\n> > I pay 100.\n> \n> Fill in: price 100.\n\nFill in the form about Ada.")
-  t.eq(asked.format.properties.price.properties.turn.enum, { 0, 1, 2 })
+  t.eq(asked.format.properties.price.properties.turn.enum, { 1, 2, 0 })
 end)
 
 test("a list of entries is read out of the whole talk, and empty ones are left out", function(t)

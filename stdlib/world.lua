@@ -522,6 +522,7 @@ function World:back(moment)
   local changed <close> = setmetatable({ self }, Changed) -- luacheck: ignore
   while self.busy do life.wait_settled(self) end
   self.torn = tick
+  self.thoughts:stop()
   self.log:cut(tick)
   life.take_up(self, tick, true)
   self.anchor = nil

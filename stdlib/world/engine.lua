@@ -311,11 +311,27 @@ end
 
 --- All members, tick after tick, up to `limit`, which here:think may bring nearer.
 local function advance(self)
-  local list = self.list
-  while self.now < self.limit do
-    self:step(list, self.now)
-    self.now = self.now + 1
+  local list, def, at = self.list, self.def, self.here
+  if not self.members or def.bounded or def.after then
+    while self.now < self.limit do
+      self:step(list, self.now)
+      self.now = self.now + 1
+    end
+    return
   end
+  local step, start, seconds, now, n = def.step, def.start, def.tick, self.now, #list -- most ticks of most worlds pass here
+  while now < self.limit do
+    local time = start + now * seconds
+    at.tick, at.time, at.day = now, time, time // 86400
+    for i = 1, n do
+      local member = list[i]
+      at.current = member
+      step(member, at)
+    end
+    now = now + 1
+    self.now = now
+  end
+  at.current = nil
 end
 
 local function tick_with(self, rows)

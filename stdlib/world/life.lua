@@ -68,7 +68,12 @@ end
 function M.answered(self, row, entry)
   if self.def.wait then row.tick = entry.due end
   self.log:answer(row, self.engine.now)
+  if self.engine.thinking[row.member] ~= entry then return end -- it was given up meanwhile
   self.thoughts.answers[row.member] = row
+  if self.missing and entry.due <= self.engine.now then
+    self.missing = self.missing - 1
+    if self.missing > 0 then return end -- nobody can go on yet
+  end
   M.wake(self)
 end
 

@@ -79,12 +79,22 @@ local function collect(self)
     self.logged = nil
     if logged[1] and logged[1].tick == tick then return logged end
   end
-  local answers = self.soonest <= tick and self.thoughts:due(tick) or (self.soonest > tick and {} or nil)
-  if not answers then return nil end
-  local rows = self.sent[1] and sent_until(self, tick) or {}
-  table.move(answers, 1, #answers, #rows + 1, rows)
+  local answers = {}
+  if self.soonest <= tick then
+    local due, missing = self.thoughts:due(tick)
+    if not due then
+      self.missing = self.def.ahead == 0 and missing or nil
+      return nil
+    end
+    answers = due
+  end
+  local rows = answers
+  local sent = self.sent[1] and sent_until(self, tick)
+  if sent and sent[1] then
+    rows = table.move(answers, 1, #answers, #sent + 1, sent)
+    table.sort(rows, before)
+  end
   if not rows[1] then return rows end
-  if rows[2] then table.sort(rows, before) end
   for _, row in ipairs(rows) do row.tick = tick end
   local written, err = combine.try(self.log.add, self.log, rows)
   if err then
@@ -180,7 +190,7 @@ local function work(self, goal)
   local done <close> = setmetatable({}, { __close = function(_, err) -- luacheck: ignore
     if err ~= nil then self.torn = engine.whole or engine.now end
   end })
-  self.soonest = engine:soonest()
+  self.soonest, self.missing = engine:soonest(), nil
   local ticks = 0
   if not engine.apart and advance(self, goal) then
     ticks = engine.now - tick

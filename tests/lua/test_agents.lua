@@ -315,7 +315,8 @@ test("focusgroup: a table with the turn of each value, statistics; run again it 
   { real = true }, function(t)
     local place <close> = folder()
     local function try(...)
-      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about", "people of Bergen", "--people", "8",
+      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about",
+        "people of Bergen", "--people", "8",
         "--file", place.path .. "/study", ... })
     end
     golden(t, "focusgroup", try("--csv", place.path .. "/bread"))

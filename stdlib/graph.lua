@@ -18,6 +18,7 @@ local json = require "core.json"
 local fold = require "stoke.reading.fold"
 local scopes = require "core.scope"
 local search = require "stoke.graph.search"
+local tables = require "stoke.db.tables"
 
 local M = {}
 
@@ -47,6 +48,10 @@ CREATE TABLE IF NOT EXISTS NAME_source (
   source ANY NOT NULL,
   PRIMARY KEY (edge, source)
 ) STRICT, WITHOUT ROWID]]
+
+--- What stands in the statements that make them, where another table might have the name.
+local OWN <const> = { _node = "-- as it is shown", _name = "-- without case", _edge = "UNIQUE (a, type, b)",
+  _source = "(edge, source)" }
 
 ---@class stoke.graph
 ---@field path_of_file string
@@ -82,19 +87,12 @@ local function named(self, sql) return (sql:gsub("NAME_", self.name .. "_")) end
 --- Example: `local people <close> = stoke.graph.open "people.graph"`
 function M.open(where, options)
   local o = errors.options(options, OPTIONS, "stoke.graph")
-  local name = o.name or "graph"
-  if not name:find "^%a[%w_]*$" or #name > 60 then
-    errors.argument("stoke.graph: a name is letters, digits and _, got %q", name)
-  end
-  local meta = getmetatable(where)
-  local given = type(meta) == "table" and meta.__name == "stoke.db.database"
-  if where ~= nil and type(where) ~= "string" and not given then
-    errors.argument("stoke.graph: a path, an open database, or nil for a graph in memory; got %s", errors.describe(where))
-  end
-  local database = given and where
-    or db.open(where or ":memory:", { readonly = o.readonly, create = o.create, root = o.root })
-  local self = setmetatable({ db = database, own = not given, name = name, path_of_file = database.path }, Graph)
-  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and not given then database:close() end end })
+  local name = tables.name("stoke.graph", o.name or "graph")
+  tables.check("stoke.graph: where it is kept", where)
+  local database, own = tables.open(where, { readonly = o.readonly, create = o.create, root = o.root })
+  local self = setmetatable({ db = database, own = own, name = name, path_of_file = database.path }, Graph)
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
+  tables.check_own("stoke.graph", database, name, OWN)
   if not o.readonly then database:exec(named(self, TABLES)) end
   local _ = guard
   return self

@@ -26,8 +26,11 @@ local json = require "stoke.json"
 local embed = require "stoke.memory.embed"
 local filters = require "stoke.memory.filter"
 local fold = require "stoke.reading.fold"
+local origins = require "stoke.memory.origin"
+local past = require "stoke.memory.past"
 local scopes = require "core.scope"
 local search = require "stoke.memory.search"
+local tables = require "stoke.db.tables"
 local time = require "stoke.time"
 local vectors = require "stoke.vectors"
 
@@ -47,7 +50,7 @@ local TABLES = [[
 CREATE TABLE IF NOT EXISTS NAME (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   text TEXT NOT NULL,
-  key TEXT UNIQUE,                    -- digest of the text without case and spaces: what is remembered twice is one memory
+  key TEXT UNIQUE,                    -- digest of kind, tags, and text without case and spaces: said twice it is one memory
   kind TEXT NOT NULL,
   importance INTEGER NOT NULL CHECK (importance BETWEEN 0 AND 10),
   origin TEXT NOT NULL,               -- who says so: "script", "person", "agent", "tool", "stranger"
@@ -63,10 +66,17 @@ CREATE VIRTUAL TABLE IF NOT EXISTS NAME_words USING fts5(text, content = 'NAME',
   tokenize = "unicode61 remove_diacritics 2");
 CREATE TABLE IF NOT EXISTS NAME_about ( -- one row: what the memory is
   one INTEGER PRIMARY KEY CHECK (one = 1),
-  embed TEXT,                         -- the model of its vectors
-  reflected INTEGER NOT NULL          -- up to which memory it was reflected on
+  embed TEXT                          -- the model of its vectors
 ) STRICT;
-INSERT OR IGNORE INTO NAME_about (one, embed, reflected) VALUES (1, NULL, 0)]]
+CREATE TABLE IF NOT EXISTS NAME_reflected (
+  tags TEXT PRIMARY KEY,              -- JSON: of the memories that were reflected on, {} for all
+  last INTEGER NOT NULL               -- up to which memory
+) STRICT;
+INSERT OR IGNORE INTO NAME_about (one, embed) VALUES (1, NULL)]]
+
+--- What stands in the statements that make them, where another table might have the name.
+local OWN <const> = { [""] = "uses INTEGER", _words = "fts5(text,", _about = "-- one row: what the memory is",
+  _reflected = "-- up to which memory" }
 
 ---@class stoke.memory.found
 ---@field id integer
@@ -91,7 +101,8 @@ Memory.__name = "stoke.memory"
 
 -- ---- opening -------------------------------------------------------------------------------------------------------------------
 
-local OPTIONS = { embed = true, name = "string", half_life = "number", weights = "table", root = "string", create = "boolean" }
+local OPTIONS = { embed = true, name = "string", half_life = "number", weights = "table", root = "string", create = "boolean",
+  history = "boolean" }
 
 --- A statement with the memory's own names of tables.
 local function named(self, sql) return (sql:gsub("NAME", self.name)) end
@@ -123,30 +134,27 @@ end
 ---@param where? string|stoke.db.database a path, whose file is made when it is not there; an open database, in which the memory
 ---  stands beside other tables; nil: in memory, until the scope ends
 ---@param options? { embed?: string|table|fun(texts: string[]): number[][], name?: string, half_life?: number, weights?: table,
----  root?: string, create?: boolean } embed: the model that makes vectors of texts, or { model =, endpoint = }, or a function;
----  without one, words are compared; name: of its tables ("memory"); half_life: seconds (259200); weights: { relevance =, recency
----  =, importance = }; root, create: as db.open
+---  root?: string, create?: boolean, history?: boolean } embed: the model that makes vectors of texts, or { model =, endpoint = },
+---  or a function; without one, words are compared; name: of its tables ("memory"); half_life: seconds (259200); weights: {
+---  relevance =, recency =, importance = }; root, create: as db.open; history: what changes is noted, so that memory:back can take
+---  it back
 ---@return stoke.memory
 ---Raises `argument` (also: its vectors are of another model), `db`, `os`, `denied`, `cancelled`.
 ---
 --- Example: `local diary <close> = stoke.memory.open("ada.memory", { embed = "nomic-embed-text" })`
 function M.open(where, options)
   local o = errors.options(options, OPTIONS, "stoke.memory")
-  local name, meta = o.name or "memory", getmetatable(where)
-  if not name:find "^%a[%w_]*$" or #name > 60 then
-    errors.argument("stoke.memory: a name is letters, digits and _, got %q", name)
-  end
-  local given = type(meta) == "table" and meta.__name == "stoke.db.database"
-  if where ~= nil and type(where) ~= "string" and not given then
-    errors.argument("stoke.memory: a path, an open database, or nil for one in memory; got %s", errors.describe(where))
-  end
+  local name = tables.name("stoke.memory", o.name or "memory")
+  tables.check("stoke.memory: where it is kept", where)
   local half_life, embedder = check_half_life("stoke.memory", o.half_life) or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
-  local database = given and where or db.open(where or ":memory:", { root = o.root, create = o.create })
-  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and not given then database:close() end end })
-  local self = setmetatable({ db = database, own = not given, path = database.path, name = name, embed = embedder,
+  local database, own = tables.open(where, { root = o.root, create = o.create })
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
+  tables.check_own("stoke.memory", database, name, OWN)
+  local self = setmetatable({ db = database, own = own, path = database.path, name = name, embed = embedder,
     half_life = half_life, weights = weights }, Memory)
   database:exec(named(self, TABLES))
+  if o.history then past.open(self) end
   check_model(self)
   if self.embed then self.vectors = vectors(database, { name = name .. "_vectors" }) end
   local _ = guard
@@ -175,18 +183,7 @@ Memory.__close = Memory.close
 -- ---- what is remembered --------------------------------------------------------------------------------------------------------
 
 local ADD = { kind = "string", importance = "number", origin = "string", tags = "table", sources = "table", created = "number",
-  repeats = "boolean" }
-
-local ORIGINS = { "script", "person", "agent", "tool", "stranger" }
-
-local function check_origin(what, origin)
-  for _, known in ipairs(ORIGINS) do
-    if origin == known then return origin end
-  end
-  local near = errors.suggest(origin, ORIGINS)
-  errors.argument("%s: an origin is one of %s, got %q%s", what, table.concat(ORIGINS, ", "), origin,
-    near and (" (did you mean %s?)"):format(near) or "")
-end
+  repeats = "boolean", now = "number" }
 
 local function check_text(what, text)
   if type(text) ~= "string" or not text:find "%S" then
@@ -207,7 +204,7 @@ local function check_ids(what, sources)
   end
 end
 
---- A memory as it is written.
+--- A memory as it is written, and the moment of that.
 local function row_of(what, text, given)
   local o = errors.options(given, ADD, what)
   check_text(what, text)
@@ -218,11 +215,11 @@ local function row_of(what, text, given)
   if o.kind == "" then errors.argument("%s: the kind is empty", what) end
   filters.check_tags(what, o.tags)
   if o.sources then check_ids(what .. ": sources", o.sources) end
-  local created = o.created or time.now()
-  return { text = text, key = o.repeats and db.null or json.digest(fold.key(text)), kind = o.kind or "observation",
-    importance = importance, origin = check_origin(what, o.origin or "script"), created = created + 0.0,
-    tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null,
-    sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }
+  local created, kind = o.created or time.now(), o.kind or "observation"
+  local tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null
+  return { text = text, key = o.repeats and db.null or json.digest { fold.key(text), kind, tags }, kind = kind,
+    importance = importance, origin = origins.check(what, o.origin or "script"), created = created + 0.0, tags = tags,
+    sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
 local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
@@ -232,14 +229,16 @@ local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, so
 local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(importance, :importance) WHERE id = :id]]
 
 --- Write one, within a transaction; its id, and whether it is new, so that its vector is to be added.
-local function write(self, tx, row)
+local function write(self, tx, row, now)
   local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
   if known then
+    past.note(self, tx, now, { known.id })
     tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
     return known.id, false
   end
   local _, id = tx:exec(named(self, INSERT), row)
   tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
+  past.added(self, tx, now, { id })
   return id, true
 end
 
@@ -255,7 +254,7 @@ local INSERT_ALL = [[INSERT INTO NAME (text, key, kind, importance, origin, tags
 local function list_of(values) return errors.check(json.encode(json.array(values))) end
 
 --- Write rows first to last, within a transaction, in a few statements: one for each row would be most of the time.
-local function write_all(self, tx, rows, first, last, ids, embedded)
+local function write_all(self, tx, rows, moments, first, last, ids, embedded)
   local keys, known, fresh, again, vector_rows = {}, {}, {}, {}, {}
   for i = first, last do
     if rows[i].key ~= db.null then keys[#keys + 1] = rows[i].key end
@@ -278,23 +277,25 @@ local function write_all(self, tx, rows, first, last, ids, embedded)
     n = n + 1
     local i = places[n]
     ids[i] = row.id
+    past.added(self, tx, moments[i], { row.id })
     if row.key then known[row.key] = row.id end
     if embedded[i] then vector_rows[#vector_rows + 1] = { id = row.id, vector = embedded[i], tags = { kind = rows[i].kind } } end
   end
   for _, i in ipairs(again) do
     ids[i] = known[rows[i].key]
+    past.note(self, tx, moments[i], { ids[i] })
     tx:exec(named(self, AGAIN), { id = ids[i], created = rows[i].created, importance = rows[i].importance })
   end
   if vector_rows[1] then self.vectors:add_all(vector_rows) end
 end
 
---- Remember a text. One that is remembered already, but for case and spaces, is not added again: it counts as used now, and the
---- greater importance holds; its origin stays.
+--- Remember a text. One that is remembered already, but for case and spaces, with the same kind and tags, is not added again: it
+--- counts as used now, and the greater importance holds; its origin stays.
 ---@param text string
 ---@param options? { kind?: string, importance?: integer, origin?: "script"|"person"|"agent"|"tool"|"stranger", tags?: table,
----  sources?: integer[], created?: number, repeats?: boolean } kind: "observation"; importance: from 0 to 10 (5); origin: who
----  says so ("script"); tags: fields to find it by; sources: memories that it was concluded from; created: seconds since 1970;
----  repeats: add it also where it is remembered already
+---  sources?: integer[], created?: number, repeats?: boolean, now?: number } kind: "observation"; importance: from 0 to 10 (5);
+---  origin: who says so ("script"); tags: fields to find it by; sources: memories that it was concluded from; created: seconds
+---  since 1970; repeats: add it also where it is remembered already; now: the moment that memory:back counts (when it was created)
 ---@return integer id
 ---@return boolean added false: it was remembered already
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
@@ -302,11 +303,11 @@ end
 --- Example: `diary:add("Ada asked about fractions.", { importance = 6, tags = { subject = "maths" } })`
 function Memory:add(text, options)
   scopes.check_self(self, Memory, "memory:add()")
-  local row = row_of("memory:add", text, options)
+  local row, now = row_of("memory:add", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id, added
   self.db:transaction(function(tx)
-    id, added = write(self, tx, row)
+    id, added = write(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id, added
@@ -321,17 +322,18 @@ end
 function Memory:add_all(list)
   scopes.check_self(self, Memory, "memory:add_all()")
   errors.list("memory:add_all", list)
-  local rows, texts, ids = {}, {}, {}
+  local rows, moments, texts, ids = {}, {}, {}, {}
   for i, given in ipairs(list) do
     if type(given) ~= "table" then errors.argument("memory:add_all: entry %d is %s", i, errors.describe(given)) end
     local options = {}
     for name, value in next, given do if name ~= "text" then options[name] = value end end
-    rows[i], texts[i] = row_of(("memory:add_all: entry %d"):format(i), given.text, options), given.text
+    rows[i], moments[i] = row_of(("memory:add_all: entry %d"):format(i), given.text, options)
+    texts[i] = given.text
   end
   local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
   self.db:transaction(function(tx)
     for first = 1, #rows, M.TOGETHER do
-      write_all(self, tx, rows, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
+      write_all(self, tx, rows, moments, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
     end
   end)
   return ids
@@ -375,9 +377,9 @@ local TOUCH = "UPDATE NAME SET used = max(used, :now), uses = uses + 1 WHERE id 
 --- Find memories, those with the highest score first. They count as used now.
 ---@param query? string nil: the most recent and important ones
 ---@param options? { k?: integer, kind?: string|string[], origin?: string|string[], tags?: table, since?: number, before?: number,
----  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean } k: how many at most (5); since, before:
----  when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out lower scores;
----  touch = false: they do not count as used
+---  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean, now?: number } k: how many at most (5);
+---  since, before: when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out
+---  lower scores; touch = false: they do not count as used; now: what counts as now, by the clock of a world
 ---@return stoke.memory.found[]
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
 ---
@@ -394,7 +396,10 @@ function Memory:search(query, options)
     one.score, one.relevance, one.recency = hit.score, hit.relevance, hit.recency
   end
   if q.touch and ids[1] then
-    self.db:exec(named(self, TOUCH), { now = q.now, ids = errors.check(json.encode(json.array(ids))) })
+    self.db:transaction(function(tx)
+      past.note(self, tx, q.now, ids)
+      tx:exec(named(self, TOUCH), { now = q.now, ids = errors.check(json.encode(json.array(ids))) })
+    end)
   end
   return found
 end
@@ -468,6 +473,7 @@ local FORGET = { keep = "number", before = "number", kind = true, origin = true,
 function Memory:forget(options)
   scopes.check_self(self, Memory, "memory:forget()")
   local o = errors.options(options, FORGET, "memory:forget")
+  past.refuse(self, "memory:forget")
   if next(o) == nil then errors.argument "memory:forget: say what: ids, keep, before, kind, origin or tags" end
   if o.keep and not (math.tointeger(o.keep) and o.keep >= 0) then
     errors.argument("memory:forget: keep must be a whole number of at least 0, got %s", tostring(o.keep))
@@ -481,13 +487,34 @@ function Memory:forget(options)
   return gone
 end
 
+--- Take back what was done at a moment or after it: what was added since is gone, and what was found or said again is as it was
+--- before. For a memory with `history`, whose times are given (`created`, `now`): of a world that goes back, or was interrupted.
+---@param moment number seconds, by the clock of what was added and searched
+---@return integer gone memories that are no more
+---Raises `argument` (also: the memory has no history), `db`, `cancelled`.
+---
+--- Example: `diary:back(8 * 3600)`
+function Memory:back(moment)
+  scopes.check_self(self, Memory, "memory:back()")
+  return past.back(self, moment, delete)
+end
+
+--- Put all that it is into another one, which is empty: with a history, and the same `embed`. For worlds that branch.
+---@private
+---@param other stoke.memory
+---
+--- Example: `ada:copy(in_the_branch)`
+function Memory:copy(other) past.copy(self, other) end
+
 -- ---- what is concluded ---------------------------------------------------------------------------------------------------------
 
 --- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest
---- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin.
----@param options { model: string, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string, sampling?:
----  table|string, texts?: table } threshold: of the sum of importance (100); newest: memories that are looked at (40); insights:
----  at most (3); texts: what is said to the model, see stoke.agent.texts
+--- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin
+--- and the tags that all of them have.
+---@param options { model: string, tags?: table, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string,
+---  sampling?: table|string, texts?: table, now?: number } tags: only memories that have these, one user's, say; threshold: of the
+---  sum of importance (100); newest: memories that are looked at (40); insights: at most (3); texts: what is said to the model, see
+---  stoke.agent.texts; now: when they are created, by the clock of a world
 ---@return stoke.memory.found[]|nil insights nil: not enough has come
 ---@return { text: string, why: string }[]|nil refused those that rest on nothing
 ---Raises `argument`, `db`, and what agent:run raises.
@@ -498,9 +525,11 @@ function Memory:reflect(options)
   return require "stoke.memory.think".reflect(self, options)
 end
 
---- Summarize what is old: the memories that fit, a few together, are replaced by a memory of the kind "summary" with their origin.
----@param options { model: string, before: number, kind?: string|string[], together?: integer, endpoint?: string, sampling?:
----  table|string, texts?: table } before: created earlier, seconds since 1970; together: how many make one summary (20)
+--- Summarize what is old: memories of the same origin and tags, a few together, are replaced by one of the kind "summary", which
+--- has these, too.
+---@param options { model: string, before: number, kind?: string|string[], origin?: string|string[], tags?: table, together?:
+---  integer, endpoint?: string, sampling?: table|string, texts?: table } before: created earlier, seconds since 1970; tags: only
+---  memories that have these; together: how many make one summary (20)
 ---@return integer summaries how many were written
 ---@return integer replaced memories that they stand for
 ---Raises `argument`, `db`, and what agent:run raises.
@@ -511,9 +540,10 @@ function Memory:summarize(options)
   return require "stoke.memory.think".summarize(self, options)
 end
 
---- Two tools for a model: `recall` finds memories, `remember` adds one.
----@param options? { k?: integer, kind?: string|string[], tags?: table } k: memories that recall tells (5); kind, tags: of what is
----  recalled; what is remembered gets the tags, too
+--- Two tools for a model: `recall` finds memories, `remember` adds one. What is remembered after a tool, or a memory of others, has
+--- told the agent something has the origin "tool" (or "stranger").
+---@param options? { k?: integer, kind?: string|string[], tags?: table, origin?: string } k: memories that recall tells (5); kind,
+---  tags: of what is recalled; what is remembered gets the tags, too; origin: of what is remembered, at best ("agent")
 ---@return stoke.tool[]
 ---Raises `argument`.
 ---
@@ -532,13 +562,14 @@ end
 ---
 --- Example: `diary:replace({ 1, 2 }, "It rained for two days.", { kind = "summary" })`
 function Memory:replace(ids, text, options)
-  local row = row_of("memory:replace", text, options)
+  past.refuse(self, "memory:summarize")
+  local row, now = row_of("memory:replace", text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id
   self.db:transaction(function(tx)
     delete(self, tx, ids)
     local added
-    id, added = write(self, tx, row)
+    id, added = write(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id

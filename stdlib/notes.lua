@@ -16,13 +16,13 @@
 
 local agent_texts = require "stoke.agent.texts"
 local ask = require "stoke.notes.ask"
-local db = require "stoke.db"
 local embed = require "stoke.memory.embed"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local index = require "stoke.notes.index"
 local scopes = require "core.scope"
 local search = require "stoke.notes.search"
+local tables = require "stoke.db.tables"
 local semaphore = require "core.channel".semaphore
 
 local M = {}
@@ -127,16 +127,12 @@ end
 local function settings(given)
   local what = "stoke.notes"
   local o = errors.options(given, OPTIONS, what)
-  local name, meta = o.name or "notes", getmetatable(o.file)
-  if not name:find "^%a[%w_]*$" or #name > 60 then errors.argument("%s: a name is letters, digits and _, got %q", what, name) end
-  local database = type(meta) == "table" and meta.__name == "stoke.db.database" and o.file or nil
-  if o.file ~= nil and type(o.file) ~= "string" and not database then
-    errors.argument("%s: file must be a path or an open database, got %s", what, errors.describe(o.file))
-  end
+  local name = tables.name(what, o.name or "notes")
+  tables.check(what .. ": file", o.file)
   if o.texts then agent_texts.check(what, o.texts) end
   if o.progress then errors.check_callable(o.progress, "stoke.notes: progress") end
   local bytes = whole(what, "bytes", o.bytes, 1200, 100, 16384)
-  return { name = name, own = not database, db = database, embed = embed.of(o.embed, what), texts = o.texts, bytes = bytes,
+  return { name = name, embed = embed.of(o.embed, what), texts = o.texts, bytes = bytes,
     overlap = whole(what, "overlap", o.overlap, bytes // 6, 0, bytes // 2), only = globs("only", o.only),
     skip = globs("skip", o.skip) or {}, hidden = o.hidden or false, progress = o.progress,
     max_bytes = whole(what, "max_bytes", o.max_bytes, 4 << 20, 1, 64 << 20),
@@ -162,9 +158,9 @@ end
 function M.open(source, options)
   local self, o = settings(options)
   self.folder, self.list = source_of(source)
-  local database = self.db or db.open(o.file or ":memory:")
-  self.db, self.path = database, database.path
-  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and self.own then database:close() end end })
+  local database, own = tables.open(o.file)
+  self.db, self.path, self.own = database, database.path, own
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
   setmetatable(self, Notes)
   self.reading = semaphore(1)
   index.open(self, o.rebuild)

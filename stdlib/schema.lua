@@ -41,6 +41,7 @@ local describe = require "stoke.schema.describe"
 local errors = require "core.errors"
 local fields = require "stoke.schema.fields"
 local grammar = require "stoke.schema.grammar"
+local json = require "core.json"
 local keywords = require "stoke.schema.keywords"
 local problems = require "stoke.schema.problems"
 
@@ -118,6 +119,17 @@ function M.json(definition, options) return make("schema", definition, "json", o
 ---
 --- Example: `local s = schema.fields { type = "string" }  -- an object with the field "type"`
 function M.fields(definition, options) return make("schema", definition, "fields", options) end
+
+--- The JSON Schema of an object that has all of these properties, in this order, and no others: what a grammar binds most closely.
+---@param properties table<string, table> JSON Schemas
+---@param order string[]
+---@return table definition plain data, for schema.json, or inside of another one
+---
+--- Example: `local s = schema.json(schema.exact({ why = { type = "string" }, good = { type = "boolean" } }, { "why", "good" }))`
+function M.exact(properties, order)
+  return json.object({ type = "object", properties = json.object(properties, order), required = json.array(order),
+    additionalProperties = false })
+end
 
 --- The JSON Schema as plain data. Always returns the same table; do not modify it. Fields are in the order of the options or
 --- sorted; the same definition gives the same bytes.

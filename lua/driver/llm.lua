@@ -497,6 +497,14 @@ local function usage_of(source)
   return source.done and source.done.usage or nil
 end
 
+--- What a call took, as its server tells: of a reply, or of a stream.
+local function timings_of(value, q)
+  local target = value.target -- of a stream
+  local dialect = target and target.dialect or protocols[q.protocol]
+  local last = value.done
+  return dialect and dialect.timings and dialect.timings(type(last) == "table" and last.reply or value) or nil
+end
+
 --- Answers are bound to this many tokens where a budget of tokens holds and the call does not say.
 local ANSWER <const> = 2048
 --- An answer of fewer tokens is not worth a call.
@@ -526,7 +534,7 @@ local function class_of(q) return q.method == "GET" and "pure" or "idempotent" e
 
 effect.define("llm.chat", {
   taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
-  run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
+  run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve, timings = timings_of,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -545,8 +553,7 @@ effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
-    retry = RETRY, usage = usage_of, subject = subject,
-  reserve = reserve })
+    retry = RETRY, usage = usage_of, subject = subject, reserve = reserve, timings = timings_of })
 -- Which dialect an endpoint speaks, where nobody has said: what a run asked by is on its tape.
 effect.define("llm.dialect", { taped = true, class = "pure", quiet = true, in_body = true,
   run = function(_, _, find) return find() end })

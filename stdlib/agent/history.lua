@@ -19,7 +19,8 @@ local M = {}
 ---@field first integer the oldest that is still sent
 ---@field asked integer the last message of the user, sent in any case
 ---@field summary? string of what fell out
----@field recalled? string notes that go with the user's last question, and with no later one
+---@field recalled? string notes that go with the user's last question, and with no other
+---@field noted? integer the question that they were sent with
 ---@field texts? table replacements of the agent's, see stoke.agent.texts
 ---@field sent? table[] what was sent last, while nothing has fallen out or been taken back, with the instructions first
 ---@field taken integer the last message that is in it
@@ -123,7 +124,8 @@ end
 --- Send notes with the user's last question.
 ---@param notes string|nil nil: none
 function History:recall(notes)
-  if notes ~= self.recalled then self.recalled, self.sent = notes, nil end
+  if notes == self.recalled and (not notes or self.noted == self.asked) then return end
+  self.recalled, self.noted, self.sent = notes, self.asked, nil -- the question before goes without them from now on
 end
 
 --- What is sent, with the messages that have come since, without looking whether it fits.
@@ -140,16 +142,15 @@ local function update(self)
   return sent
 end
 
---- The same, made anew.
+--- The same, made anew. What fell out has words of tools and strangers in it: its summary is a message of the conversation, and
+--- never a part of the instructions.
 local function build(self, instructions)
-  local system, before = instructions, nil
+  local sent = { nil, nil, nil, nil, nil } -- in the size that most have in the end
+  if instructions then sent[1] = { role = "system", content = instructions } end
   if self.summary then
-    system = (system and system .. "\n\n" or "") .. texts.of("summary", self.texts, { summary = self.summary })
+    sent[#sent + 1] = { role = "user", content = texts.of("summary", self.texts, { summary = self.summary }) }
   end
-  if self.asked > 0 and self.asked < self.first then before = as_sent(self, self.asked) end
-  local head = system and { role = "system", content = system } or before
-  if head == before then before = nil end
-  local sent = { head, before, nil, nil, nil } -- in the size that most have in the end
+  if self.asked > 0 and self.asked < self.first then sent[#sent + 1] = as_sent(self, self.asked) end
   self.bytes, self.images = 0, 0
   for i = 1, #sent do
     local bytes, images = models.size(sent[i])

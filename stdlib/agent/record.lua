@@ -18,6 +18,7 @@ local M = {}
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field window? integer the context window, where the server told it in an error
 ---@field last_text? string what was said last
+---@field recalled? stoke.memory.found[] what its memory has shown it beside the question
 ---@field repaired integer answers that were asked for again
 ---@field nudged? boolean it announced work, was asked to do it, and has called nothing since
 ---@field route? string|string[] where its questions may go, before the agent's own
@@ -74,7 +75,8 @@ end
 --- happens there, a replay does not do again.
 ---@return stoke.agent.run part
 function Run:part()
-  return setmetatable({ agent = self.agent, target = self.target, history = self.history, outer = self, usage = usages.new() }, Run)
+  return setmetatable({ agent = self.agent, target = self.target, history = self.history, recalled = self.recalled, outer = self,
+    usage = usages.new() }, Run)
 end
 
 --- Count one thing.

@@ -5,6 +5,7 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
+local line = require "core.text".line
 local agent = require "stoke.agent"
 local fold = require "stoke.reading.fold"
 local schema = require "stoke.schema"
@@ -18,8 +19,11 @@ texts.add {
   graph_names = { "what graph:extract asks of a text first", "", "List who and what the text is about: each person, place, "
     .. "organization and thing that does something, or that something is done to. Write each name exactly as it stands in the "
     .. "text. Take only what the text says." },
-  graph_edges = { "what it asks then", "names", "Say what the text tells of these names: {names}. Each entry is: from, what it is "
-    .. "or does to the other, to. Take only what the text says. If it connects none of them, give an empty list." },
+  graph_edges = { "what it asks then", "", "Below are names, each with its number, and a text. Say what the text tells of these "
+    .. "names. Each entry is: the number of a name, what it is or does to the other, the number of the other. Take only what the "
+    .. "text says. If it connects none of them, give an empty list." },
+  graph_text = { "the text of the second question, with the names that were found in it", "names text",
+    "Names:\n{names}\n\nText:\n{text}" },
 }
 
 --- Names taken of one text at most, and edges.
@@ -50,11 +54,6 @@ local function check(given)
   return o, words("graph:extract: types", o.types), words("graph:extract: relations", o.relations)
 end
 
-local function object(properties, order)
-  local all = json.array(order)
-  return json.object({ type = "object", properties = json.object(properties, order), required = all, additionalProperties = false })
-end
-
 local function strings(choice, longest)
   return choice and { type = "string", enum = choice } or { type = "string", minLength = 1, maxLength = longest }
 end
@@ -67,8 +66,8 @@ end
 
 --- The names that the model finds, and those of them that do not stand in the text.
 local function names(o, types, text, found)
-  local item = object({ name = strings(nil, 200), type = strings(types, 60) }, { "name", "type" })
-  local shape = object({ names = { type = "array", items = item, maxItems = M.NAMES } }, { "names" })
+  local item = schema.exact({ name = strings(nil, 200), type = strings(types, 60) }, { "name", "type" })
+  local shape = schema.exact({ names = { type = "array", items = item, maxItems = M.NAMES } }, { "names" })
   local result = ask(o, "names", texts.of("graph_names", o.texts), shape, text)
   local folded, list, seen = fold.key(text), json.array {}, {}
   for _, one in ipairs(result.output.names) do
@@ -84,12 +83,18 @@ local function names(o, types, text, found)
   return list, result.usage
 end
 
+--- The edges that the model reads. Names are words of the text, so they stand in the message that has it, and not in the
+--- instructions, nor in the shape of the answer, which is told there: both ends are numbers.
 local function edges(o, relations, text, list)
-  local item = object({ from = strings(list), type = strings(relations, 60), to = strings(list) }, { "from", "type", "to" })
-  local shape = object({ edges = { type = "array", items = item, maxItems = M.EDGES } }, { "edges" })
-  local said = texts.of("graph_edges", o.texts, { names = table.concat(list, ", ") })
-  local result = ask(o, "edges", said, shape, text)
-  return result.output.edges, result.usage
+  local lines, number = {}, { type = "integer", minimum = 1, maximum = #list }
+  for i, name in ipairs(list) do lines[i] = ("%d. %s"):format(i, line(name)) end
+  local item = schema.exact({ from = number, type = strings(relations, 60), to = number }, { "from", "type", "to" })
+  local shape = schema.exact({ edges = { type = "array", items = item, maxItems = M.EDGES } }, { "edges" })
+  local asked = texts.of("graph_text", o.texts, { names = table.concat(lines, "\n"), text = text })
+  local result = ask(o, "edges", texts.of("graph_edges", o.texts), shape, asked)
+  local out = {}
+  for i, edge in ipairs(result.output.edges) do out[i] = { from = list[edge.from], type = edge.type, to = list[edge.to] } end
+  return out, result.usage
 end
 
 --- See graph:extract.

@@ -106,7 +106,7 @@ function M.listing(self, given)
   return "true" .. where:gsub("NAME", self.name), params, whole("memory:list", "k", o.k, 20)
 end
 
-local SEARCH = { weights = "table", half_life = "number", min = "number", touch = "boolean" }
+local SEARCH = { weights = "table", half_life = "number", min = "number", touch = "boolean", now = "number" }
 for name, kind in next, LIST do SEARCH[name] = kind end
 
 --- What memory:search is asked.
@@ -128,7 +128,7 @@ function M.question(self, query, given)
   local where, params = M.conditions(what, o)
   return { text = query and query:find "%S" and query or nil, k = whole(what, "k", o.k, 5), where = where, params = params,
     weights = M.weights(what, o.weights, self.weights), half_life = o.half_life or self.half_life, min = o.min,
-    touch = o.touch ~= false, now = time.now() }
+    touch = o.touch ~= false, now = o.now and o.now + 0.0 or time.now() }
 end
 
 return M

@@ -5,6 +5,8 @@
 
 local errors = require "core.errors"
 local line = require "core.text".line
+local loop = require "stoke.agent.loop"
+local origins = require "stoke.memory.origin"
 local texts = require "stoke.agent.texts"
 local time = require "stoke.time"
 local tool = require "stoke.tool"
@@ -29,13 +31,32 @@ end
 function M.lines(found, now)
   local lines = {}
   for i, one in ipairs(found) do
-    local from = (one.origin == "tool" or one.origin == "stranger") and ", as a " .. one.origin .. " said" or ""
+    local from = origins.foreign(one.origin) and (", as a %s said"):format(origins.worse(one.origin, "tool")) or ""
     lines[i] = ("- (%s%s) %s"):format(ago(now - one.created), from, line(one.text))
   end
   return table.concat(lines, "\n")
 end
 
-local TOOLS = { k = "number", kind = true, tags = "table" }
+--- How a line begins that others wrote.
+local MARK <const> = "\n%- %([^()\n]*, as a (%l+) said%) "
+
+--- The origin of what the running agent remembers: no better than what it was told in this conversation, by tools or by memories
+--- of others. Read off the messages, so that a run that is resumed finds the same.
+local function origin_now(best)
+  local run, worst = loop.outer(), best
+  if not run then return worst end
+  for _, one in ipairs(run.recalled or {}) do worst = origins.worse(worst, one.origin) end
+  for _, message in ipairs(run.history) do
+    if message.role == "tool" and message.tool_name == "recall" then
+      for origin in ("\n" .. message.content):gmatch(MARK) do worst = origins.worse(worst, origin) end
+    elseif message.role == "tool" and message.tool_name ~= "remember" then
+      worst = origins.worse(worst, "tool")
+    end
+  end
+  return worst
+end
+
+local TOOLS = { k = "number", kind = true, tags = "table", origin = "string" }
 
 --- See memory:tools.
 ---@param memory stoke.memory
@@ -43,6 +64,7 @@ local TOOLS = { k = "number", kind = true, tags = "table" }
 ---@return stoke.tool[]
 function M.tools(memory, given)
   local o = errors.options(given, TOOLS, "memory:tools")
+  local best = origins.check("memory:tools", o.origin or "agent")
   return {
     tool { name = "recall", description = "Look up what you remember: from earlier conversations, of people, of what was decided.",
       params = { about = "string: what you want to know" },
@@ -53,13 +75,14 @@ function M.tools(memory, given)
     tool { name = "remember", description = "Remember something that will matter in later conversations. One fact at a time.",
       params = { fact = "string 1..1000: one sentence", importance = "integer? 0..10: how much it matters" },
       run = function(a)
-        local _, added = memory:add(a.fact, { kind = "fact", origin = "agent", importance = a.importance, tags = o.tags })
+        local _, added = memory:add(a.fact, { kind = "fact", origin = origin_now(best), importance = a.importance, tags = o.tags })
         return added and "remembered" or "that is remembered already"
       end },
   }
 end
 
-local FIELDS = { [1] = true, k = "number", kind = true, tags = "table", min = "number", recall = "boolean", tools = "boolean" }
+local FIELDS = { [1] = true, k = "number", kind = true, tags = "table", min = "number", recall = "boolean", tools = "boolean",
+  origin = "string" }
 
 --- What is recalled for the question of a run goes with it.
 local function recall_for(has, run, only_looking)
@@ -69,12 +92,13 @@ local function recall_for(has, run, only_looking)
   local found = has.memory:search(question,
     { k = has.k, kind = has.kind, tags = has.tags, min = has.min, touch = not only_looking })
   past:recall(found[1] and texts.of("recalled", run.agent.texts, { memories = M.lines(found, time.now()) }) or nil)
+  run.recalled = found
   if run.listener then run.listener { type = "recalled", memories = found } end
 end
 
 --- What an agent was given as `memory`.
 ---@param where string
----@param given any a memory, or { memory, k =, kind =, tags =, min =, recall =, tools = }
+---@param given any a memory, or { memory, k =, kind =, tags =, min =, origin =, recall =, tools = }
 ---@return { recall_for: fun(run: table, only_looking?: boolean), with: fun(tools: table[]|nil): table[] } has
 ---Raises `argument`.
 function M.of(where, given)
@@ -87,7 +111,7 @@ function M.of(where, given)
   local k = o.k == nil and 5 or math.tointeger(o.k)
   if not k or k < 1 then errors.argument("%s: memory: k must be a whole number of at least 1, got %s", where, tostring(o.k)) end
   local has = { memory = o[1], k = k, kind = o.kind, tags = o.tags, min = o.min }
-  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags }) or {}
+  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags, origin = o.origin }) or {}
   return {
     recall_for = function(run, only_looking)
       if o.recall ~= false then recall_for(has, run, only_looking) end

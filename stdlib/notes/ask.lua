@@ -7,7 +7,6 @@
 local agent = require "stoke.agent"
 local agent_texts = require "stoke.agent.texts"
 local errors = require "core.errors"
-local json = require "core.json"
 local schema = require "stoke.schema"
 local terms = require "core.text"
 local tool = require "stoke.tool"
@@ -46,16 +45,11 @@ function M.quoted(hits)
   return table.concat(out, "\n\n")
 end
 
-local function object(properties, order)
-  return json.object { type = "object", properties = json.object(properties, order), required = json.array(order),
-    additionalProperties = false }
-end
-
 local function shape(count)
   local number = { type = "integer", minimum = 1, maximum = count }
-  local item = object({ text = { type = "string", minLength = 1, maxLength = 1000 },
+  local item = schema.exact({ text = { type = "string", minLength = 1, maxLength = 1000 },
     passages = { type = "array", items = number, minItems = 1, maxItems = EACH } }, { "text", "passages" })
-  return schema.json(object({ statements = { type = "array", items = item, maxItems = STATEMENTS } }, { "statements" }))
+  return schema.json(schema.exact({ statements = { type = "array", items = item, maxItems = STATEMENTS } }, { "statements" }))
 end
 
 --- The statement without the numbers that the model wrote into it. Those of passages count as given; others are told.

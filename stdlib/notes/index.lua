@@ -10,6 +10,7 @@ local errors = require "core.errors"
 local json = require "core.json"
 local progress = require "stoke.tool.progress"
 local reader = require "stoke.notes.read"
+local tables = require "stoke.db.tables"
 local terms = require "core.text"
 local time = require "stoke.time"
 local vectors = require "stoke.vectors"
@@ -49,6 +50,10 @@ CREATE TABLE IF NOT EXISTS NAME_about ( -- one row: how it was made
   cut TEXT                            -- how texts are cut and embedded
 ) STRICT;
 INSERT OR IGNORE INTO NAME_about (one, embed, cut) VALUES (1, NULL, NULL)]]
+
+--- What stands in the statements that make them, where another table might have the name.
+local OWN <const> = { _files = "-- why there is no text of it", [""] = "-- its place in the file", _words = "fts5(heading,",
+  _about = "-- one row: how it was made" }
 
 local DROP = [[
 DROP TABLE IF EXISTS NAME_files; DROP TABLE IF EXISTS NAME_words; DROP TABLE IF EXISTS NAME; DROP TABLE IF EXISTS NAME_about;
@@ -93,6 +98,7 @@ end
 ---@param rebuild boolean|nil
 ---Raises `argument`, `db`, `cancelled`.
 function M.open(self, rebuild)
+  tables.check_own("stoke.notes", self.db, self.name, OWN)
   if rebuild then self.db:exec(named(self, DROP)) end
   self.db:exec(named(self, TABLES))
   check_model(self)

@@ -127,26 +127,26 @@ local function trace(case, name)
   return ("\n" .. text):find("\n" .. line .. "\n", 1, true) and line or nil
 end
 
--- What is in doubt: begun, without an outcome; in the body of another effect only while that one has none.
+-- What is in doubt: begun, without an outcome; in the body of another effect only while that one has none. Gives the row that
+-- what is said of it settles: its own, or the one whose body it is in.
 local function doubtful(rows, row)
-  if not row.intent or row.outcome then return false end
-  if not row.inside then return true end
+  if not row.intent or row.outcome then return nil end
+  if not row.inside then return row end
   for _, outer in ipairs(rows) do
-    if not outer.inside and not outer.outcome and row.key:sub(1, #outer.key + 1) == outer.key .. "/" then return true end
+    if not outer.inside and not outer.outcome and row.key:sub(1, #outer.key + 1) == outer.key .. "/" then return outer end
   end
-  return false
 end
 
 local function resolve_in(case, store, run)
   local parts = errors.check(store:load(run))
-  local any
+  local settled, any = {}, false -- of the steps in one body the first one is settled; bodies side by side each have one
   for _, row in ipairs(parts.rows) do
-    if doubtful(parts.rows, row) then
-      local request = row.request
-      local done = trace(case, request.name or "")
+    local outer = doubtful(parts.rows, row)
+    if outer and not settled[outer] then
+      local done = trace(case, row.request.name or "")
       errors.check(true, select(2, store:resolve(run.id, row.key, done and { value = done } or { retry = true })))
+      if row.inside then settled[outer] = true end
       any = true
-      if row.inside then break end
     end
   end
   return any

@@ -24,6 +24,30 @@ local function program(name, source, fields)
   M[#M + 1] = one
 end
 
+-- A pattern of teams: `given` are its options, as Lua text, in which member(NAME, model) makes a member with a tool that books
+-- once. Of the turns the order is left out: where members work side by side it is a matter of time.
+local function team(pattern, given)
+  local source = ([[
+stoke.main(function(args)
+  local function member(name, model, options)
+    local book = stoke.tool { name = "book", description = "Books a seat", params = { n = "integer", ref = "string" },
+      run = function(a) return once(args[1], name .. "/" .. a.n .. "/" .. a.ref, a.ref) end }
+    return stoke.agent { name = name, model = model or "member", tools = { book }, instructions = "You are " .. name .. ".",
+      options = options }
+  end
+  local result = stoke.team.PATTERN { model = "tiny", GIVEN }:run "Seats for three"
+  print("P<said> " .. result.text)
+  once(args[1], "end", result.text .. " P<said>")
+  local turns = {}
+  for i, turn in ipairs(result.turns) do turns[i] = turn.from .. ": " .. turn.text end
+  table.sort(turns)
+  if result.votes then return { result.text, result.votes[1].count >= 3 } end
+  return { result.text, turns, tostring(result.stopped), result.failures and #result.failures or 0, result.agent or "none" }
+end)
+]]):gsub("PATTERN", pattern):gsub("GIVEN", given)
+  program("team " .. pattern, source)
+end
+
 program("agent", [[
 stoke.main(function(args)
   local book = stoke.tool { name = "book", description = "Books a seat", params = { n = "integer", ref = "string" },
@@ -205,5 +229,18 @@ stoke.main(function(args)
   return sum
 end)
 ]])
+
+local PAIR <const> = 'members = { member "ada", member "bob" }'
+
+team("round_robin", PAIR .. ", max_turns = 4")
+team("selector", 'members = { member "ada", member "bob", member "eve" }, max_turns = 4')
+team("swarm", PAIR)
+team("graph", PAIR .. ', edges = { { "ada", "bob" }, { "bob", "ada" } }, begin = "ada", max_visits = 2')
+team("ledger", PAIR .. ", max_turns = 4, max_stalls = 1")
+team("orchestrate", 'members = { member "ada", member("loser", "broken") }')
+team("debate", PAIR .. ", rounds = 2")
+team("vote", 'members = { member("ada", "voter", { seed = 1 }) }, votes = 5')
+team("mixture", PAIR .. ", layers = 2")
+team("reflect", PAIR .. ", rounds = 3")
 
 return M

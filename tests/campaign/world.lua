@@ -17,23 +17,49 @@ local M = {}
 local World = {}
 World.__index = World
 
-local TOOL_CALLS <const> = 3
+-- Calls of a tool before an answer, by the model.
+local TOOL_CALLS <const> = { tiny = 3, member = 1 }
 
--- What a request asks, whoever asks: the same for the same messages.
-local function name_of(messages)
-  local parts = {}
-  for _, message in ipairs(messages or {}) do parts[#parts + 1] = message.role .. "\n" .. tostring(message.content) end
+-- What a request asks, whoever asks: the same for the same messages (and the same seed: votes are asked alike).
+local function name_of(request)
+  local parts = { tostring(request.options and request.options.seed) }
+  for _, message in ipairs(request.messages or {}) do parts[#parts + 1] = message.role .. "\n" .. tostring(message.content) end
   return "A" .. hash.sha256(table.concat(parts, "\n")):sub(1, 12)
 end
 
-local function answer(request)
-  local name, results = name_of(request.messages), 0
+-- An answer in the shape that is wanted: a plan, a verdict, who is next. The question alone decides.
+local function shaped(wants, name)
+  local number = tonumber(name:sub(2, 8), 16)
+  if wants.parts then return { parts = { { part = "one " .. name, worker = "loser" }, { part = "two", worker = "ada" } } } end
+  if wants.good then return { faults = { "it lacks " .. name }, good = number % 3 == 0 } end
+  local list = wants.next.enum
+  return { reason = name, done = number % 4 == 0, progress = number % 2 == 0, next = list[number % #list + 1],
+    instruction = "do " .. name }
+end
+
+-- The call that a model makes now, if any: its own tool first, then it hands over until somebody has.
+local function call_of(request, name)
+  local results, handed = 0, false
   for _, message in ipairs(request.messages) do
     if message.role == "tool" then results = results + 1 end
+    if tostring(message.content):find "handed over" then handed = true end
   end
-  if request.tools and results < TOOL_CALLS then
+  local names = {}
+  for i, tool in ipairs(request.tools or {}) do names[i] = tool["function"].name end
+  if names[1] == "book" and results < (TOOL_CALLS[request.model] or 0) then
     return { tool = "book", args = { n = results + 1, ref = name }, delay = 0.001 }
   end
+  local last = names[#names]
+  return last and last ~= "book" and not handed and { tool = last, args = { note = name }, delay = 0.001 } or nil
+end
+
+local function answer(request)
+  local name = name_of(request)
+  if request.model == "broken" then return { error = "out of order", status = 400 } end
+  if request.format then return { json = shaped(request.format.properties, name), delay = 0.001 } end
+  local call = call_of(request, name)
+  if call then return call end
+  if request.model == "voter" then return { text = request.options.seed < 4 and "yes" or "no", delay = 0.001 } end
   local words = {}
   for i = 1, request.model == "slow" and 30 or 3 do words[i] = "word" .. i end
   return { text = name .. " " .. table.concat(words, " "), delay = 0.001 }
@@ -94,7 +120,8 @@ end
 ---@return campaign.world with `<close>`
 function M.new()
   local world = setmetatable({ broken = {}, calls = {}, acts = {}, expected = {}, repeats = { cut = 0, window = 0 } }, World)
-  local simulated = sim.new { models = { "tiny,tps=0", "slow,tps=3000" }, slots = 16, load_seconds = 0, script = answer }
+  local models = { "tiny,tps=0", "member,tps=0", "voter,tps=0", "broken,tps=0", "slow,tps=3000" }
+  local simulated = sim.new { models = models, slots = 16, load_seconds = 0, script = answer }
   world.server = http.serve { port = 0, drain = 0, max_body = 1 << 28, handler = function(req, res)
     local act = req.path:match "^/w/(.*)$"
     if act then
@@ -102,7 +129,7 @@ function M.new()
       return res:reply(200, {}, done)
     end
     if req.path ~= "/api/chat" then return simulated.handler(req, res) end
-    local call = world:asked(name_of(json.decode(req.body).messages))
+    local call = world:asked(name_of(json.decode(req.body)))
     simulated.handler(req, res)
     call.answered = call.answered + 1
   end }

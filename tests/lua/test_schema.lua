@@ -328,3 +328,11 @@ test("schema: one that is only a reference goes to a server as what it leads to,
   local plain = schema { name = "string" }
   t.ok(plain:format() == plain:json_schema())
 end)
+
+test("an exact object has all of its properties, in their order, and no others", function(t)
+  local s = schema.json(schema.exact({ why = { type = "string" }, good = { type = "boolean" } }, { "why", "good" }))
+  t.eq(json.encode(s:json_schema().properties), [[{"why":{"type":"string"},"good":{"type":"boolean"}}]])
+  t.eq(s:try { why = "it is", good = true }, { why = "it is", good = true })
+  t.eq(select(2, s:try { why = "it is" }).kind, "invalid_output")
+  t.eq(select(2, s:try { why = "it is", good = true, more = 1 }).kind, "invalid_output")
+end)

@@ -1,0 +1,118 @@
+--- What a study has found: rows for statistics, and beside each cell the turn that it rests on.
+
+local errors = require "core.errors"
+local scopes = require "core.scope"
+local stats = require "stoke.stats"
+
+local M = {}
+
+---@class stoke.study.cell
+---@field value any
+---@field turn integer the number of the turn in study.turns
+---@field from string who said it: the id of a person
+---@field quote string the sentence, or the whole turn
+---@field held? "words"|"asked" how it was found to hold: the value stands in the turn, or the model was asked whether it follows
+
+---@class stoke.study.table
+---@field columns string[]
+---@field rows table<string, any>[] { id, name, and a value by column }; a cell that nothing holds is nil
+---@field cells table<string, stoke.study.cell>[] what the cells of each row rest on
+---@field refused { id: string, row: integer, field: string, value: any, turn: integer, why: string }[] values that did not hold
+---@field failed { id: string, why: string }[] people of whom no answer fitted
+local Table = {}
+Table.__index = Table
+Table.__name = "stoke.study.table"
+
+--- An empty table.
+---@param fields { name: string }[]
+---@param of_people boolean does each row belong to a person?
+---@return stoke.study.table
+function M.new(fields, of_people)
+  local columns, names = of_people and { "id", "name" } or {}, {}
+  for i, field in ipairs(fields) do columns[#columns + 1], names[i] = field.name, field.name end
+  return setmetatable({ columns = columns, fields = names, of_people = of_people, added = 0, rows = {}, cells = {}, refused = {},
+    failed = {} },
+    Table)
+end
+
+--- Add a row.
+---@private
+function Table:add(of, cells)
+  local row = self.of_people and { id = of.id, name = of.name } or {}
+  for name, cell in next, cells do row[name] = cell.value end
+  self.rows[#self.rows + 1], self.cells[#self.cells + 1] = row, cells
+end
+
+--- Add a column that was not read: a group, a word of the persona.
+---@param name string
+---@param values table<string, any>|fun(id: string): any by the id of a person
+---@return stoke.study.table itself
+---Raises `argument` for a column that there is.
+---
+--- Example: `found:also("advert", group_of)`
+function Table:also(name, values)
+  scopes.check_self(self, Table, "table:also()")
+  if not self.of_people then errors.argument "table:also: the rows of this table are no people" end
+  for _, known in ipairs(self.columns) do
+    if known == name then errors.argument("table:also: there is a column %s already", name) end
+  end
+  if type(name) ~= "string" then errors.argument("table:also: the name must be a text, got %s", errors.describe(name)) end
+  local call = errors.callable(values)
+  if not call and type(values) ~= "table" then
+    errors.argument("table:also: values by id, or a function, expected; got %s", errors.describe(values))
+  end
+  for _, row in ipairs(self.rows) do
+    if call then row[name] = values(row.id) else row[name] = values[row.id] end
+  end
+  self.added = self.added + 1
+  table.insert(self.columns, 2 + self.added, name)
+  return self
+end
+
+--- The rows, for statistics: stoke.stats.table.
+---@return stoke.stats.table
+---
+--- Example: `local test = stoke.stats.t_test(t:where({ advert = "A" }):column "score", t:where({ advert = "B" }):column "score")`
+function Table:table()
+  scopes.check_self(self, Table, "table:table()")
+  return stats.table(self.rows, self.columns)
+end
+
+--- What each cell rests on, one row a cell: id, field, value, turn, from, quote, held.
+---@return stoke.stats.table
+---
+--- Example: `stoke.fs.write("evidence.csv", found:evidence():csv())`
+function Table:evidence()
+  scopes.check_self(self, Table, "table:evidence()")
+  local out = {}
+  for i, row in ipairs(self.rows) do
+    for _, name in ipairs(self.fields) do
+      local cell = self.cells[i][name]
+      if cell then
+        out[#out + 1] = { row = i, id = row.id, field = name, value = cell.value, turn = cell.turn, from = cell.from,
+          quote = cell.quote, held = cell.held }
+      end
+    end
+  end
+  return stats.table(out, { "row", "id", "field", "value", "turn", "from", "quote", "held" })
+end
+
+--- The rows as CSV (RFC 4180).
+---@return string
+---
+--- Example: `stoke.fs.write("answers.csv", found:csv())`
+function Table:csv() return self:table():csv() end
+
+--- The rows as JSON, a list of objects.
+---@return string
+---
+--- Example: `stoke.fs.write("answers.json", found:json())`
+function Table:json() return self:table():json() end
+
+--- The rows, aligned for a terminal.
+---@return string
+---
+--- Example: `print(found:text())`
+function Table:text() return self:table():text() end
+
+return M

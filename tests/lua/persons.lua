@@ -1,0 +1,106 @@
+-- People whose models do whatever the digest of the question says, among what is possible: the same question gets the same answer,
+-- in whatever order it comes.
+--
+--     local brain <close> = persons.brain()
+--     local people = persons.town(brain, { memory = false })
+--     brain.asked                  -- { kind = "turn"|"day"|"reflect", who =, text =, names = actions that were offered }
+
+local json = require "stoke.json"
+local scripted = require "scripted"
+local stoke = require "stoke"
+
+local M = {}
+
+M.MAP = [[
+#################
+#mmm#.......#iii#
+#mmm.........iii#
+#mmm#.......#iii#
+#.......s.......#
+#hhh....s....bbb#
+#hhh#...s...#bbb#
+#################]]
+M.SPOTS = { m = "mill", i = "inn", s = "square", h = "house", b = "bakery" }
+
+function M.place() return stoke.place { map = M.MAP, spots = M.SPOTS } end
+
+--- A value of a schema, chosen by numbers.
+local function value(shape, pick)
+  if shape.enum then return shape.enum[pick(#shape.enum)] end
+  if shape.type == "string" then return "words " .. pick(1000) end
+  return pick(shape.maximum or 3)
+end
+
+local function object(shape, pick)
+  local out = {}
+  for name, property in pairs(shape.properties) do out[name] = value(property, pick) end
+  return out
+end
+
+--- A generator of numbers from 1 to n, begun by a text.
+local function numbers(text)
+  local random = stoke.rand.new(tonumber(json.digest(text):sub(1, 8), 16))
+  return function(n) return random:int(1, n) end
+end
+
+local function turn(format, pick)
+  local forms, list = format.properties.actions.items.anyOf, {}
+  for i = 1, pick(2) do list[i] = object(forms[pick(#forms)], pick) end
+  return json.encode { actions = list }
+end
+
+local function day(format, pick)
+  local items, list = format.properties.plan.items, {}
+  local forms = items.anyOf or { items }
+  for i = 1, 3 + pick(3) do list[i] = object(forms[pick(#forms)], pick) end
+  return json.encode { plan = list }
+end
+
+local function reflect(format, pick)
+  local list = {}
+  for i = 1, pick(3) do list[i] = { statement = "insight " .. pick(1000), notes = { pick(2) }, matters = pick(9) } end
+  return json.encode(object(format, pick) and { insights = list })
+end
+
+--- Who is asked, and what may be done.
+local function about(request)
+  local format, names = request.format, {}
+  local properties = type(format) == "table" and format.properties or {}
+  local kind = properties.actions and "turn" or properties.plan and "day" or "reflect"
+  if kind == "turn" then
+    for i, form in ipairs(properties.actions.items.anyOf) do names[i] = form.properties.action.enum[1] end
+  end
+  local system, last = request.messages[1].content, request.messages[#request.messages].content
+  return { kind = kind, who = system:match "^You are (%w+)" or system:match "^Below", text = last, system = system, names = names,
+    request = request }
+end
+
+--- A model. `answer` may say something else: a function of what is asked that returns a text, or nil.
+---@param answer? fun(asked: table, n: integer): string|table|nil
+---@param options? table of stoke.sim
+function M.brain(answer, options)
+  local brain = { asked = {} }
+  local server = scripted(function(request, n)
+    local asked = about(request)
+    brain.asked[#brain.asked + 1] = asked
+    local given = answer and answer(asked, n)
+    if given then return given end
+    local pick = numbers(json.encode(request.messages))
+    if asked.kind == "turn" then return turn(request.format, pick) end
+    return asked.kind == "day" and day(request.format, pick) or reflect(request.format, pick)
+  end, options)
+  brain.url = server.url
+  return setmetatable(brain, { __close = function() getmetatable(server).__close(server) end })
+end
+
+--- Three people in a small town.
+function M.town(brain, more)
+  local given = { place = M.place(), model = scripted.MODEL, endpoint = brain.url,
+    { id = "ada", name = "Ada", home = "house", persona = { age = 41, job = "baker", traits = { "kind", "stubborn" } } },
+    { id = "bob", name = "Bob", home = "inn", persona = "A smith who likes to argue." },
+    { id = "eve", name = "Eve", home = "mill" } }
+  for name, one in pairs(more or {}) do given[name] = one end
+  return stoke.person.people(given)
+end
+
+return M

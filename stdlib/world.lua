@@ -102,7 +102,8 @@ end
 ---@param given { name?: string, seed?: integer, file?: string, tick?: number, start?: number, state: table|fun(random): table,
 ---  step?: fun(member: table, here: stoke.world.here), after?: fun(state: table, here: stoke.world.here), inputs?: table<string,
 ---  fun(record: table, args: any, here: stoke.world.here): any>, thoughts?: table<string, { ask: function, apply?: function,
----  failed?: function, takes?: number, retries?: integer, deadline?: number }>, wait?: boolean, ahead?: integer, reach?: number,
+---  failed?: function, takes?: number, retries?: integer, deadline?: number, stops?: function }>, wait?: boolean, ahead?: integer,
+---  reach?: number,
 ---  speed?: number, distance?: fun(a: table, b: table): number, tied?: fun(a: table, b: table): boolean, snapshot?: number,
 ---  retries?: integer, deadline?: number, at_once?: integer, cap?: integer, on_back?: fun(who: string, time: number, world:
 ---  stoke.world), on_open?: fun(world: stoke.world), on_close?: fun(world: stoke.world), view?: any } seed: of all random numbers
@@ -110,7 +111,8 @@ end
 ---  since midnight of day 0 (0); state: { members = { ID = record }, ground = what all share, ... }; after: called once a tick,
 ---  after the steps; inputs: called with the record of the member, or with the whole state; thoughts: ask(q, who, time, world)
 ---  gives the answer, apply(member, answer, here) takes it, failed(member, { kind, message }, here) where there is none, takes:
----  world seconds from its beginning to its answer (a tick); wait: nobody moves past the moment a thought is due (true); ahead:
+---  world seconds from its beginning to its answer (a tick), stops(err): true ends world:run with this error instead, and the next
+---  run asks again; wait: nobody moves past the moment a thought is due (true); ahead:
 ---  ticks that members may be ahead of the slowest, for which `reach` (how far they see) and `speed` (how far they move in a
 ---  tick) are needed (0); distance: between two members (of x and y, as a king goes on a chessboard); tied: members that are
 ---  stepped together however far apart; snapshot: world seconds between snapshots (3600); retries of a thought whose error may
@@ -163,7 +165,8 @@ end
 ---@param options? { speed?: number|"free", until_time?: number, ticks?: integer } speed: world seconds in a second (1), or "free":
 ---  as fast as steps and thoughts allow; until_time: world time; ticks: from now on
 ---@return "done"|"stopped" why it returned
----Raises `argument`; `script` for a step that failed: the world is as it was before that tick; `db`, `cancelled`.
+---Raises `argument`; `script` for a step that failed: the world is as it was before that tick; what a thought `stops` for; `db`,
+---`cancelled`.
 ---
 --- Example: `town:run { speed = "free", until_time = 22 * 3600 }`
 function World:run(options)
@@ -181,6 +184,7 @@ function World:run(options)
   end
   if o.until_time then goal = math.min(goal, self:ticks_until(o.until_time)) end
   local guard <close> = running.claim(self) -- luacheck: ignore
+  self.failure = nil -- of a run before: what failed is asked again
   self.thoughts:begin_all()
   local why = running.run(self, goal)
   if not self.closed then self.log:reach(self.engine.now) end

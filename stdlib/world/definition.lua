@@ -12,7 +12,7 @@ local KNOWN = { name = "string", seed = "number", file = "string", tick = "numbe
   on_open = "function", on_close = "function", view = true }
 
 local THOUGHT = { ask = "function", apply = "function", failed = "function", takes = "number", retries = "number",
-  deadline = "number" }
+  deadline = "number", stops = "function" }
 
 local function whole(what, name, value, least)
   local n = math.tointeger(value)
@@ -43,7 +43,7 @@ local function thought_of(def, name, given)
   local o = errors.options(given, THOUGHT, what)
   if not o.ask then errors.argument("%s has no ask: what is done outside of the step, and gives the answer", what) end
   local takes = o.takes and positive(what, "takes", o.takes) or def.tick
-  return { ask = o.ask, apply = o.apply, failed = o.failed, ticks = math.max(1, math.ceil(takes / def.tick)),
+  return { ask = o.ask, apply = o.apply, failed = o.failed, stops = o.stops, ticks = math.max(1, math.ceil(takes / def.tick)),
     retries = whole(what, "retries", o.retries or def.retries, 0),
     deadline = positive(what, "deadline", o.deadline or def.deadline) }
 end

@@ -437,3 +437,25 @@ test("an iteration over events ends with the world", function(t)
   reader:await()
   t.eq(seen, { "thought", "plans", "thought", "plans", "paused" })
 end)
+
+test("a thought may end the run with its error; the next run asks again, and nothing is logged of it", function(t)
+  local broken, asked = true, 0
+  local world <close> = stoke.world { name = "w", state = { members = { ada = {}, bob = {} } },
+    step = function(member, here)
+      if here.tick == 3 then here:think(member, "plan") end
+    end,
+    thoughts = { plan = {
+      ask = function()
+        asked = asked + 1
+        if broken then stoke.raise("usage", "there is no such model", "pull it") end
+        return "a plan"
+      end,
+      apply = function(member, answer) member.plan = answer end,
+      stops = function(err) return err.kind == "usage" end } } }
+  local err = t.raises("usage", world.run, world, { speed = "free", ticks = 10 })
+  t.match(err.message, '^world "w": the thought "plan" of "%l+" failed: there is no such model$')
+  t.eq({ err.hint, #world:inputs() }, { "pull it", 0 })
+  broken = false
+  t.eq(world:run { speed = "free", ticks = 10 }, "done")
+  t.eq({ world:look("members", "ada", "plan"), world:look("members", "bob", "plan"), asked }, { "a plan", "a plan", 4 })
+end)

@@ -26,7 +26,6 @@
 --- **An input** comes from outside (world:send, world:ask), takes effect at the next tick, and has a result. Inputs and answers are
 --- the log.
 
-local combine = require "core.combine"
 local data = require "stoke.world.data"
 local definition = require "stoke.world.definition"
 local errors = require "core.errors"
@@ -145,9 +144,8 @@ function World:close()
   self.feed:close()
   life.settle(self)
   if not self.torn then pcall(self.log.reach, self.log, self.engine.now) end
-  local _, err = combine.try(self.def.on_close or function() end, self)
-  self.log:close()
-  if err then error(err, 0) end
+  local guard <close> = setmetatable({}, { __close = function() self.log:close() end }) -- luacheck: ignore
+  if self.def.on_close then self.def.on_close(self) end
 end
 
 World.__close = World.close

@@ -4,7 +4,9 @@
 const GLYPH_PX = 14; // from the middle of a shape to its edge
 const NEAR_PX = 26; // how near a finger must be
 
+// Places count from 1, texts from 0.
 const isWall = (rows, x, y) => rows[y]?.[x] === "#";
+const isFloor = (rows, x, y) => rows[y]?.[x] !== undefined && !isWall(rows, x, y);
 
 // Walls are lines through the middle of their tiles, in one path: runs of a row, runs of a column, and lone tiles. Where walls are
 // two tiles thick in both directions, they are filled.

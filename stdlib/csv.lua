@@ -159,22 +159,24 @@ end
 
 -- ---- writing -------------------------------------------------------------------------------------------------------------------
 
---- A cell as text; `place` says where it is in an error.
-local function cell_text(value, quote, o, place)
+--- A cell as text. Where it is, for errors: a row (nil: the names) and a column.
+local function cell_text(value, quote, o, row, column)
+  local kind = math.type(value) or type(value)
+  if kind == "string" then
+    if o.formulas == false and value:find "^[=+@\t\r-]" and not tonumber(value) then value = "'" .. value end
+    if value == "" or value:find(quote) then return '"' .. value:gsub('"', '""') .. '"' end
+    return value
+  end
+  if kind == "integer" or kind == "boolean" then return tostring(value) end
   if value == nil or value == json.null then return "" end
-  if type(value) == "number" then
-    if value ~= value or value == math.huge or value == -math.huge then
-      errors.argument("csv.encode: %s is %s", place(), value ~= value and "NaN" or "infinite")
-    end
-    return math.type(value) == "integer" and tostring(value) or errors.check(json.encode(value))
+  local place = ("csv.encode: row %d, %s"):format(row, column)
+  if kind ~= "float" then
+    errors.argument("%s must be a text, a number, a boolean or nil, got %s", place, errors.describe(value))
   end
-  if type(value) == "boolean" then return tostring(value) end
-  if type(value) ~= "string" then
-    errors.argument("csv.encode: %s must be a text, a number, a boolean or nil, got %s", place(), errors.describe(value))
+  if value ~= value or value == math.huge or value == -math.huge then
+    errors.argument("%s is %s", place, value ~= value and "NaN" or "infinite")
   end
-  if o.formulas == false and value:find "^[=+@\t\r-]" and not tonumber(value) then value = "'" .. value end
-  if value == "" or value:find(quote) then return '"' .. value:gsub('"', '""') .. '"' end
-  return value
+  return errors.check(json.encode(value))
 end
 
 local function check_columns(given)
@@ -225,22 +227,25 @@ function M.encode(rows, options)
   local lists = not o.columns and are_lists(rows)
   local columns = lists and {} or o.columns and check_columns(o.columns) or all_names(rows)
   local lines = {}
-  local function add(width, get, name)
+  local function add(row, keys, number)
     local cells = {}
-    for j = 1, width do
-      cells[j] = cell_text(get(j), quote, o, function() return name(j) end)
-    end
+    for j, key in ipairs(keys) do cells[j] = cell_text(row[key], quote, o, number, key) end
     lines[#lines + 1] = table.concat(cells, separator) .. "\r\n"
   end
-  if not lists and o.header ~= false and #columns > 0 then
-    add(#columns, function(j) return columns[j] end, function(j) return "column " .. j end)
+  local keys = columns
+  if lists then
+    keys = {}
+    for j = 1, #rows[1] do keys[j] = j end
+  elseif o.header ~= false and #columns > 0 then
+    local names = {}
+    for _, name in ipairs(columns) do names[name] = name end
+    add(names, columns)
   end
   for i, row in ipairs(rows) do
-    if lists and #row ~= #rows[1] then
-      errors.argument("%s: row %d has %d cells, the first one %d; write \"\" for an empty one", what, i, #row, #rows[1])
+    if lists and #row ~= #keys then
+      errors.argument("%s: row %d has %d cells, the first one %d; write \"\" for an empty one", what, i, #row, #keys)
     end
-    add(lists and #row or #columns, function(j) return row[lists and j or columns[j]] end,
-      function(j) return ("row %d, %s"):format(i, lists and "cell " .. j or columns[j]) end)
+    add(row, keys, i)
   end
   return table.concat(lines)
 end

@@ -337,7 +337,8 @@ end
 --- Example: `local world <close> = stoke.world(people:world { name = "town", seed = 7, start = 6 * 3600 })`
 function People:world(more)
   local out = { state = self:state(), step = self.step, thoughts = {}, inputs = {}, tied = self.tied, distance = self.distance,
-    on_open = self.on_open, on_close = self.on_close, on_back = self.on_back, view = self.view, reach = self.reach, speed = self.speed }
+    on_open = self.on_open, on_close = self.on_close, on_back = self.on_back, view = self.view, reach = self.reach,
+    speed = self.speed }
   for name, value in next, self.thoughts do out.thoughts[name] = value end
   for name, value in next, self.inputs do out.inputs[name] = value end
   for name, value in next, more or {} do

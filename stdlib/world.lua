@@ -83,8 +83,8 @@ end
 --- A world from a log.
 local function make(def, log, origin)
   local self = setmetatable({ name = def.name, file = def.file, def = def, log = log, db = log.db, feed = events.new(), sent = {},
-    asking = {}, begun = {}, steps = 0, batch = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
-    origin = origin }, World)
+    asking = {}, begun = {}, steps = 0, batch = 64, levels = 64, pace = 1,
+    schedule = schedules.any and schedules.own() or nil, view = def.view, origin = origin }, World)
   local me = tasks.current()
   if not me then errors.argument "stoke.world: a world lives in a task" end
   self.home = scopes.innermost(me)
@@ -467,7 +467,8 @@ end
 --- Example: `assert(town:hash() == other:hash())`
 function World:hash()
   check(self, "world:hash()")
-  return self.engine:hash()
+  local engine = self.engine
+  return (engine.apart and life.load(self, engine.now) or engine):hash() -- of the tick that all have come to
 end
 
 --- Watch it: an iterator of what steps emit, of inputs, of thoughts, and of what is done with the world.
@@ -521,6 +522,7 @@ function World:back(moment)
   local changed <close> = setmetatable({ self }, Changed) -- luacheck: ignore
   while self.busy do life.wait_settled(self) end
   self.torn = tick
+  self.thoughts:stop()
   self.log:cut(tick)
   life.take_up(self, tick, true)
   self.anchor = nil

@@ -18,6 +18,7 @@ local M = {}
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field window? integer the context window, where the server told it in an error
 ---@field last_text? string what was said last
+---@field report? fun(result: stoke.agent.result) what a team adds to its result, also where that is the work of an error
 ---@field recalled? stoke.memory.found[] what its memory has shown it beside the question
 ---@field repaired integer answers that were asked for again
 ---@field nudged? boolean it announced work, was asked to do it, and has called nothing since
@@ -128,6 +129,7 @@ function Run:__close(err)
   if err.kind == "cancelled" then return end
   if self.toolbox and self.toolbox.repairs > 0 then M.count(self, "repairs", self.toolbox.repairs) end
   err.work = M.result_of(self)
+  if self.report then self.report(err.work) end
 end
 
 return M

@@ -56,7 +56,12 @@ local function origin_now(best)
   return worst
 end
 
-local TOOLS = { k = "number", kind = true, tags = "table", origin = "string" }
+--- What is told of a question without being asked for has to have to do with it: as a cosine, and as a share of the words.
+local RELEVANT <const>, SHARED <const> = 0.25, 0.01
+
+local function relevant(memory, given) return given or memory.embed and RELEVANT or SHARED end
+
+local TOOLS = { k = "number", kind = true, tags = "table", origin = "string", min_relevance = "number" }
 
 --- See memory:tools.
 ---@param memory stoke.memory
@@ -69,7 +74,8 @@ function M.tools(memory, given)
     tool { name = "recall", description = "Look up what you remember: from earlier conversations, of people, of what was decided.",
       params = { about = "string: what you want to know" },
       run = function(a)
-        local found = memory:search(a.about, { k = o.k or 5, kind = o.kind, tags = o.tags })
+        local found = memory:search(a.about, { k = o.k or 5, kind = o.kind, tags = o.tags,
+          min_relevance = relevant(memory, o.min_relevance) })
         return found[1] and M.lines(found, time.now()) or "nothing is remembered of that"
       end },
     tool { name = "remember", description = "Remember something that will matter in later conversations. One fact at a time.",
@@ -82,7 +88,7 @@ function M.tools(memory, given)
 end
 
 local FIELDS = { [1] = true, k = "number", kind = true, tags = "table", min = "number", recall = "boolean", tools = "boolean",
-  origin = "string" }
+  origin = "string", min_relevance = "number" }
 
 --- What is recalled for the question of a run goes with it.
 local function recall_for(has, run, only_looking)
@@ -90,7 +96,7 @@ local function recall_for(has, run, only_looking)
   local question = past[past.asked] and past[past.asked].content or ""
   if not question:find "%S" then return past:recall(nil) end
   local found = has.memory:search(question,
-    { k = has.k, kind = has.kind, tags = has.tags, min = has.min, touch = not only_looking })
+    { k = has.k, kind = has.kind, tags = has.tags, min = has.min, min_relevance = has.min_relevance, touch = not only_looking })
   past:recall(found[1] and texts.of("recalled", run.agent.texts, { memories = M.lines(found, time.now()) }) or nil)
   run.recalled = found
   if run.listener then run.listener { type = "recalled", memories = found } end
@@ -98,7 +104,7 @@ end
 
 --- What an agent was given as `memory`.
 ---@param where string
----@param given any a memory, or { memory, k =, kind =, tags =, min =, origin =, recall =, tools = }
+---@param given any a memory, or { memory, k =, kind =, tags =, min =, min_relevance =, origin =, recall =, tools = }
 ---@return { recall_for: fun(run: table, only_looking?: boolean), with: fun(tools: table[]|nil): table[] } has
 ---Raises `argument`.
 function M.of(where, given)
@@ -110,8 +116,9 @@ function M.of(where, given)
   errors.options(o, FIELDS, where .. ": memory")
   local k = o.k == nil and 5 or math.tointeger(o.k)
   if not k or k < 1 then errors.argument("%s: memory: k must be a whole number of at least 1, got %s", where, tostring(o.k)) end
-  local has = { memory = o[1], k = k, kind = o.kind, tags = o.tags, min = o.min }
-  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags, origin = o.origin }) or {}
+  local has = { memory = o[1], k = k, kind = o.kind, tags = o.tags, min = o.min, min_relevance = relevant(o[1], o.min_relevance) }
+  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags, origin = o.origin,
+    min_relevance = o.min_relevance }) or {}
   return {
     recall_for = function(run, only_looking)
       if o.recall ~= false then recall_for(has, run, only_looking) end

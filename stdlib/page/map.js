@@ -256,6 +256,15 @@ class TownMap {
     this.bubbles.delete(id);
   }
 
+  // Words that were said long ago, for the world, are there as long as it takes to read them.
+  hushOld(time) {
+    const now = performance.now();
+    for (const [id, { at }] of [...this.bubbles]) {
+      const said = this.members[id]?.said?.time;
+      if (now - at > 2500 && said !== undefined && time - said > 180) this.hush(id);
+    }
+  }
+
   hushAll() { for (const id of [...this.bubbles.keys()]) this.hush(id); }
 
   // Above the head, inside the map, and none over another: later ones give way upwards, then downwards.

@@ -5,11 +5,13 @@
 --- A model that answers nonsense is told so once; then the person does nothing. An error that asking again cannot mend is raised.
 
 local combine = require "core.combine"
+local errors = require "core.errors"
 local json = require "core.json"
 local agents = require "stoke.agent"
 local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
 local reading = require "stoke.reading"
+local schedules = require "core.schedule"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
 local turns = require "stoke.person.turn"
@@ -24,13 +26,17 @@ local M = {}
 ---@param db? stoke.db.database
 ---@param origin? table<string, stoke.memory> of the world that this one, in memory, is a branch of
 ---@return table<string, stoke.memory> by id
----Raises what stoke.memory raises.
+---Raises `argument` in a durable run, and what stoke.memory raises.
 ---
 --- Example: `local kept = mind.open(defs, world.db)`
 function M.open(defs, db, origin)
-  local kept = {}
+  local kept, durable = {}, schedules.any and schedules.own()
   for _, def in ipairs(defs) do
     if def.memory then
+      if durable then
+        errors.raise("argument", ("stoke.person %s: a memory of a world in memory would be gone when the durable run is resumed")
+          :format(def.id), { hint = "memory = false; or keep the world in a file, outside of durable runs" })
+      end
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)

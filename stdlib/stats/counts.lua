@@ -8,7 +8,7 @@ local special = require "stoke.stats.special"
 local M = {}
 
 local LARGEST <const> = 1 << 53 -- floats count exactly up to here
-local ENUMERATED <const> = 10000000
+local ENUMERATED <const> = 1000000 -- tables that an exact test looks at
 
 local function check_count(what, value, name)
   local count = math.type(value) and math.tointeger(value)
@@ -126,6 +126,15 @@ end
 
 -- ---- Fisher --------------------------------------------------------------------------------------------------------------------
 
+--- The probabilities of all tables with these sums, by their first count: the likeliest, and each other from the one beside it.
+local function tables_of(low, high, total, column, row)
+  local likely = math.max(low, math.min(high, (row + 1) * (column + 1) // (total + 2)))
+  local out, rest = { [likely] = distributions.hypergeometric(likely, total, column, row) }, total - column - row
+  for k = likely, high - 1 do out[k + 1] = out[k] * ((column - k) / (k + 1)) * ((row - k) / (rest + k + 1)) end
+  for k = likely, low + 1, -1 do out[k - 1] = out[k] * (k / (column - k + 1)) * ((rest + k) / (row - k + 1)) end
+  return out
+end
+
 --- Fisher's exact test of two rows and two columns.
 ---@param counts integer[][]|stoke.stats.crosstab
 ---@param options? { alternative?: "two-sided"|"less"|"greater" } greater: the odds of the first row are greater
@@ -145,11 +154,10 @@ function M.fisher(counts, options)
   check_full(what, columns, "column")
   local low, high = math.max(0, rows[1] + columns[1] - total), math.min(rows[1], columns[1])
   if high - low > ENUMERATED then errors.argument("%s: the counts are too large; use stats.chi_squared", what) end
-  local seen = counts[1][1]
-  local limit = distributions.hypergeometric(seen, total, columns[1], rows[1]) * (1 + 1e-10) -- equal ones may be rounded apart
-  local terms = {}
+  local seen, probabilities = counts[1][1], tables_of(low, high, total, columns[1], rows[1])
+  local limit, terms = probabilities[seen] * (1 + 1e-9), {} -- equal ones may be rounded apart
   for k = low, high do
-    local probability = distributions.hypergeometric(k, total, columns[1], rows[1])
+    local probability = probabilities[k]
     local counted = o.alternative == "two-sided" and probability <= limit or o.alternative == "less" and k <= seen
       or o.alternative == "greater" and k >= seen
     if counted then terms[#terms + 1] = probability end

@@ -8,7 +8,7 @@ local samples = require "stoke.stats.sample"
 local M = {}
 
 --- Steps that an exact probability may take; it is computed without waiting.
-local MOST <const> = 50000000
+local MOST <const> = 20000000
 
 --- In how many ways n things of N can be chosen; nil where that is no 64-bit integer.
 local function choices(all, n)

@@ -5,13 +5,13 @@
 --- or no, or reworded, is put to the model once more, with that turn alone. A cell that does not pass is asked for once more, and
 --- then left empty, and told in `refused`.
 
+local each = require "stoke.study.each"
 local errors = require "core.errors"
 local json = require "core.json"
 local ordered = require "core.ordered"
 local reading = require "stoke.study.reading"
 local rows = require "stoke.study.rows"
 local schema = require "stoke.schema"
-local scopes = require "core.scope"
 local talk = require "stoke.study.talk"
 local texts = require "stoke.agent.texts"
 
@@ -49,6 +49,9 @@ local OPTIONS = { whom = true, order = "table", rows = "number", about = "string
 
 --- The fields of a table: name, schema, description, and how a cell of it is checked.
 local function fields_of(where, shape, o)
+  if type(shape) ~= "table" then
+    errors.argument("%s: the shape must be fields, such as { price = \"number\" }, got %s", where, errors.describe(shape))
+  end
   local data = schema(shape, { order = o.order }):json_schema()
   if data.type ~= "object" or type(data.properties) ~= "table" or next(data.properties) == nil then
     errors.argument("%s: the shape must be fields, such as { price = \"number\" }", where)
@@ -210,15 +213,11 @@ function M.run(study, shape, given)
   local o = options(study, given)
   local fields = fields_of("study:extract", shape, o)
   local of, why = sources(study, o), {}
-  local results
-  do
-    local scope <close> = scopes.open {}
-    results = scope:map(of, function(one, i)
-      local found, more = read(study, o, one, fields)
-      why[i] = more
-      return found or false
-    end, { limit = study.at_once })
-  end
+  local results = each.map(study, "extract", of, function(one, i)
+    local found, more = read(study, o, one, fields)
+    why[i] = more
+    return found or false
+  end)
   local made = rows.new(fields, o.rows == nil)
   for i, one in ipairs(of) do
     if results[i] then

@@ -1,11 +1,11 @@
 --- Statements about people or a talk, judged by a model from the transcript: true or false, or a score, with the turn that decides
 --- and a reason. Where no turn decides, the statement is neither: what nobody spoke of is not taken for true.
 
+local each = require "stoke.study.each"
 local errors = require "core.errors"
 local reading = require "stoke.study.reading"
 local rows = require "stoke.study.rows"
 local schema = require "stoke.schema"
-local scopes = require "core.scope"
 local talk = require "stoke.study.talk"
 local texts = require "stoke.agent.texts"
 
@@ -75,18 +75,14 @@ end
 function M.run(study, kind, claim, given)
   local o, of = check(study, kind, claim, given)
   local column = KINDS[kind].column
-  local results
-  do
-    local scope <close> = scopes.open {}
-    results = scope:map(of, function(one)
-      local q, lines, numbers = question(study, kind, claim, o, one)
-      if not numbers[1] then return { why = "nothing was said" } end
-      local answer, err = talk.answer(study, q)
-      if not answer then return { failed = err.message } end
-      local output = answer.output
-      return { value = output[column], why = output.why, turn = lines[output.turn] }
-    end, { limit = study.at_once })
-  end
+  local results = each.map(study, kind, of, function(one)
+    local q, lines, numbers = question(study, kind, claim, o, one)
+    if not numbers[1] then return { why = "nothing was said" } end
+    local answer, err = talk.answer(study, q)
+    if not answer then return { failed = err.message } end
+    local output = answer.output
+    return { value = output[column], why = output.why, turn = lines[output.turn] }
+  end)
   local made = rows.new({ { name = column } }, o.of ~= "talk")
   for i, one in ipairs(of) do
     local result, cells = results[i], {}

@@ -83,9 +83,8 @@ function M.check(given)
   local o = errors.options(given, KNOWN, "stoke.world")
   local name = o.name or "world"
   local def = { name = name, what = ("world %q"):format(name), file = o.file, state = o.state, step = o.step, after = o.after,
-    on_back = o.on_back, on_open = o.on_open, on_close = o.on_close, view = o.view,
-    wait = o.wait ~= false, tied = o.tied, distance = o.distance or chebyshev, reach = o.reach,
-    speed = o.speed, start = o.start or 0 }
+    on_back = o.on_back, on_open = o.on_open, on_close = o.on_close, view = o.view, wait = o.wait ~= false, tied = o.tied,
+    distance = o.distance or chebyshev, reach = o.reach, speed = o.speed, start = o.start or 0 }
   local what = def.what
   if o.state == nil then errors.argument("%s: there is no state: a table, or a function that makes it", what) end
   if not o.step and not o.inputs then errors.argument("%s: there is neither step nor inputs, so nothing could happen", what) end
@@ -105,6 +104,7 @@ function M.check(given)
   end
   def.thought_names, def.input_names = ordered.names(def.thoughts), ordered.names(def.inputs)
   check_ahead(def)
+  def.bounded = def.ahead > 0 and def.distance == chebyshev
   return def
 end
 

@@ -67,8 +67,13 @@ end
 --- Example: `life.answered(town, row, entry)`
 function M.answered(self, row, entry)
   if self.def.wait then row.tick = entry.due end
-  self.log:answer(row)
+  self.log:answer(row, self.engine.now)
+  if self.engine.thinking[row.member] ~= entry then return end -- it was given up meanwhile
   self.thoughts.answers[row.member] = row
+  if self.missing and entry.due <= self.engine.now then
+    self.missing = self.missing - 1
+    if self.missing > 0 then return end -- nobody can go on yet
+  end
   M.wake(self)
 end
 
@@ -103,8 +108,8 @@ local function undo_outside(self)
   local def, engine = self.def, self.engine
   if not def.on_back then return end
   local function undo(who)
-    local entry, known = engine.thinking[who], self.thoughts.answers[who]
-    local from = entry and not known and entry.begun or engine.now
+    local entry, known, last = engine.thinking[who], self.thoughts.answers[who], self.thoughts:known_until(who)
+    local from = entry and not known and entry.begun or last and last + 1 or engine.now
     def.on_back(who, engine:time(from), self)
   end
   if not engine.members then return undo "" end
@@ -132,6 +137,8 @@ function M.take_up(self, tick, anew)
   for _, row in ipairs(logged) do
     if row.kind == "answer" then self.thoughts:know(row) end
   end
+  self.floor = 0
+  for who in next, self.thoughts.ahead do self.floor = math.max(self.floor, self.thoughts:known_until(who) + 1) end
   if anew then undo_outside(self) end
   self.thoughts:begin_all()
 end

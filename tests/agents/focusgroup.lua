@@ -2,7 +2,7 @@
 
 local function last(request) return request.messages[#request.messages].content end
 
-local function age_of(text) return tonumber(text:match "\nage: (%d+)") or 0 end
+local function age_of(text) return tonumber(text:match "Age: (%d+)") or 0 end
 
 -- What a person answers: the old do not buy, those who are told a price pay near it.
 local function answer(age, asked)

@@ -200,7 +200,7 @@ test("a bootstrap without spread is a point, and a function that returns no numb
   local r = stats.bootstrap { 2, 2, 2 }
   t.eq({ r.low, r.high, r.error }, { 2, 2, 0 })
   t.match(t.raises("argument", stats.bootstrap, { 1, 2 }, function() return "x" end).message, "must return a number.*string \"x\"")
-  t.match(t.raises("argument", stats.bootstrap, { 1, 2 }, nil, { resamples = 1e9 }).message, "from 100 to 50000000")
+  t.match(t.raises("argument", stats.bootstrap, { 1, 2 }, nil, { resamples = 1e9 }).message, "from 100 to 25000000")
   t.match(t.raises("argument", stats.bootstrap, { 1, 2 }, nil, { method = "BCA" }).message, "did you mean \"bca\"")
 end)
 

@@ -82,6 +82,13 @@ test("whom is meant may be said by id, list, words and function", function(t)
   t.contains(message {}, "nobody is meant")
 end)
 
+test("a persona may be a text, as that of a person of a world", function(t)
+  local model = t.model { "Yes." }
+  local study <close> = open { people = { { id = "ada", name = "Ada", persona = "A smith who likes to argue." } } }
+  study:ask("all", "Well?")
+  t.contains(model.requests[1].messages[1].content, "\nA smith who likes to argue.")
+end)
+
 test("in a talk each speaks once a round, and hears what was said before", function(t)
   local model = t.model(function(request, n) return who(request) .. n end)
   local study <close> = open { seed = 4 }
@@ -362,10 +369,23 @@ test("what is wrong in a definition is told with its place", function(t)
   t.contains(message { model = "m", poeple = {} }, "did you mean people")
   t.contains(message { model = "m", people = {} }, "people is empty")
   t.contains(message { model = "m", people = { { persona = {} } } }, "people[1] must be")
+  t.contains(message { model = "m", people = { { name = "A", persona = { age = print } } } }, "people[1]: persona.age must be a "
+    .. "text")
   t.contains(message { model = "m", people = { { id = "a", name = "A" }, { id = "a", name = "B" } } }, "two people have the id a")
   t.contains(message { model = "m", texts = { study_chek = "x" } }, "did you mean study_check?")
   local study <close> = stoke.study { model = "m" }
   t.contains(t.raises("argument", study.ask, study, "all", "x").message, "there are no people")
+end)
+
+test("how far a step is, is told after each person", function(t)
+  t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
+    holds = false } } or "Yes." end)
+  local told = {}
+  local study <close> = open { at_once = 1, progress = function(...) told[#told + 1] = table.concat({ ... }, " ") end }
+  study:ask({ "ada", "ben" }, "Well?")
+  study:discuss({ "ada", "ben" }, "So?", { rounds = 1 })
+  study:check("{name} says yes.", { whom = "ada" })
+  t.eq(told, { "ask 1 2", "ask 2 2", "discuss 1 2", "discuss 2 2", "check 1 1" })
 end)
 
 test("a study that is closed asks nothing more", function(t)
@@ -401,5 +421,5 @@ test("a population is made with the study's model, seed and file", function(t)
   end
   t.eq(run().asked, 6)
   t.eq(run().asked, 0)
-  t.contains(model.requests[4].messages[1].content, "job: baker")
+  t.contains(model.requests[4].messages[1].content, "Job: baker.")
 end)

@@ -81,10 +81,14 @@ test("numbers are found as digits and as words", function(t)
   local holds = require "stoke.study.reading".holds
   for text, number in next, { ["about 2.50, no more"] = 2.5, ["2,50 euros"] = 2.5, ["1,000 pounds."] = 1000,
     ["1.000.000 lire"] = 1000000,
-    ["Seven of them"] = 7, ["minus 4 degrees"] = -4, ["it is 3."] = 3 } do
+    ["Seven of them"] = 7, ["minus 4 degrees"] = -4, ["it is 3."] = 3,
+    ["two hundred and thirty-five"] = 235, ["One, two"] = 2, ["nineteen ninety"] = 90, ["a thousand"] = 1000, ["two point "
+    .. "five"] = 2.5,
+    ["three thousand and four"] = 3004, ["twenty one"] = 21 } do
     t.ok(holds(text, number), text)
   end
-  for text, number in next, { ["12 loaves"] = 2, ["1.25"] = 25, ["often"] = 10, ["a stone"] = 1 } do t.ok(not holds(text,
+  for text, number in next, { ["12 loaves"] = 2, ["1.25"] = 25, ["often"] = 10, ["a stone"] = 1, ["thirty-five"] = 5,
+    ["two hundred"] = 2, ["one and two"] = 3, ["ten four"] = 14 } do t.ok(not holds(text,
     number), text) end
 end)
 
@@ -183,4 +187,23 @@ test("what cannot be a cell is refused", function(t)
   t.contains(message({ price = "number" }, { reworded = { "prise" } }), "prise, which is no field")
   t.contains(message({ price = "number" }, { rows = 0 }), "rows must be a whole number")
   t.contains(message({ price = "number" }, { about = "x" }), "give rows, too")
+end)
+
+test("answers by a schema are a table, each cell with the answer's own turn, and nothing is asked for it", function(t)
+  local model = t.model(function(request)
+    if json.encode(request.messages):find "You are Ben" then return "I cannot say." end
+    return { json = { price = 3, buys = true } }
+  end)
+  local study <close> = open()
+  local found = study:tabulate(study:ask("all", "What would you pay?", { output = { price = "number", buys = "boolean" } }))
+  t.eq(found.columns, { "id", "name", "buys", "price" })
+  t.eq(found.rows, { { id = "ada", name = "Ada", buys = true, price = 3 }, { id = "ben", name = "Ben" },
+    { id = "cid", name = "Cid", buys = true, price = 3 } })
+  local cell = found.cells[3].price
+  t.eq({ cell.value, cell.from, cell.held, study.turns[cell.turn].from }, { 3, "cid", "given", "cid" })
+  t.eq({ #found.failed, found.failed[1].id }, { 1, "ben" })
+  local asked = #model.requests
+  study:tabulate {}
+  t.eq(#model.requests, asked)
+  t.contains(t.raises("argument", study.tabulate, study, { { id = "ada", text = "Yes." } }).message, "has no value with fields")
 end)

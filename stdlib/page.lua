@@ -67,6 +67,17 @@ local function free_id(page, name)
   return id
 end
 
+--- A world that was closed stays as it was last seen, until another one of its name takes its place.
+local function forget_closed(page, title)
+  for i = #page.views, 1, -1 do
+    local view = page.views[i]
+    if view.title == title and view:closed() then
+      table.remove(page.views, i)
+      page.by_id[view.id] = nil
+    end
+  end
+end
+
 --- Show another view, from now on.
 ---@param view table see the top of this file
 ---@return nil
@@ -91,7 +102,9 @@ function Page:show(world, view)
   if type(world) ~= "table" or type(rawget(getmetatable(world) or {}, "__index")) == "nil" then
     errors.argument("stoke.page: a world expected, got %s", errors.describe(world))
   end
-  self:add(worlds.new(world, free_id(self, (world.name or "world"):gsub("[^%w_-]", "-")), view))
+  local name = world.name or "world"
+  forget_closed(self, name)
+  self:add(worlds.new(world, free_id(self, (name:gsub("[^%w_-]", "-"))), view))
 end
 
 local function view_of(page, id)

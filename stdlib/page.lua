@@ -99,7 +99,8 @@ end
 ---
 --- Example: `shown:show(town)`
 function Page:show(world, view)
-  if type(world) ~= "table" or type(rawget(getmetatable(world) or {}, "__index")) == "nil" then
+  local class = type(world) == "table" and getmetatable(world)
+  if not (type(class) == "table" and class.__name == "stoke.world") then
     errors.argument("stoke.page: a world expected, got %s", errors.describe(world))
   end
   local name = world.name or "world"
@@ -252,7 +253,7 @@ function M.new(options)
   for _, world in ipairs(options.worlds or {}) do page:show(world, options.view) end
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
-    background = true, handler = function(req, res) return handle(page, req, res) end }
+    handler = function(req, res) return handle(page, req, res) end }
   page.url = page.server.url .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)

@@ -166,6 +166,37 @@ test("models that write nonsense make people who do nothing, and are told once",
   t.eq(ada.plan, { { from = 7 * HOUR, activity = "spending the day", place = "house" } })
 end)
 
+test("models that write malformed turns make legal people", function(t)
+  local n = 0
+  local brain <close> = persons.brain(function(asked)
+    if asked.kind ~= "turn" then return nil end
+    n = n + 1
+    return persons.malformed(stoke.rand.new(n))
+  end)
+  local people = persons.town(brain, { every = 120, memory = false })
+  local wrong
+  local world <close> = stoke.world(people:world(options { after = function(state)
+    wrong = wrong or lawful(people.place, state.members)
+  end }))
+  finish(world, 14)
+  t.eq(wrong, nil)
+  t.ok(n > 500, n .. " turns")
+end)
+
+test("a person is tried alone, and put among others", function(t)
+  local brain <close> = persons.brain()
+  local ada = stoke.person { id = "ada", name = "Ada", model = scripted.MODEL, endpoint = brain.url, home = "inn",
+    routine = { { "08:00", "baking", "inn" } }, persona = "A baker." }
+  t.eq(tostring(ada), "person ada")
+  t.ok(ada:turn({ near = { { id = "bob", name = "Bob" } } }).actions[1])
+  t.contains(ada:next_request().body, "A baker.")
+  t.eq(brain.asked[1].names, { "REACH_OUT", "DO", "THINK", "DONE" })
+  local people = person.people { place = persons.place(), ada }
+  t.eq({ people.defs.ada.home, people.defs.ada.routine[1].place }, { "inn", "inn" })
+  t.match(t.raises("argument", stoke.person, { id = "ada" }).message, "model is missing")
+  t.match(t.raises("argument", ada.turn, ada, { kind = "fre" }).message, "the kind of a situation")
+end)
+
 test("an answer that was cut off is done as far as it goes", function(t)
   local brain <close> = persons.brain(function(asked)
     if asked.kind ~= "turn" then return nil end

@@ -93,13 +93,13 @@ local function play(talk, team)
     end
   until rounds == team.rounds or count < 2
   local messages, shorter = window.elastic(others(talk, state), function(parts, short)
-    return talk:question("debate_judge", { task = talk:goal(short), answers = table.concat(parts, "\n\n") })
+    return talk:question("debate_judge", { task = talk:goal(short), answers = table.concat(parts, "\n\n") },
+      not team.judge and team.sees)
   end)
-  local result, who = talk:ask(team.judge or make.inner(team, "judge"), messages,
+  local text, value = talk:conclude(team.judge or make.inner(team, "judge"), messages,
     { plain = true, why = "judges", shorter = shorter })
-  if not result then error(who, 0) end
-  talk.stopped = ("judged after %d rounds"):format(rounds)
-  return talk:say(who, result, true), result.output
+  talk.stopped = text and ("judged after %d rounds"):format(rounds) or "the judge failed"
+  return text or table.concat(others(talk, state), "\n\n"), value
 end
 
 local BOUNDED <const> = "`rounds` says how often they answer, `budget` and `deadline` what they cost"

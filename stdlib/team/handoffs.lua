@@ -92,9 +92,11 @@ function M.of(team, result, by_call)
   local list, outside, seen = {}, {}, {}
   for _, call in ipairs(result and result.calls or {}) do
     local to = by_call[call["function"].name]
-    if to and not seen[to] then
-      seen[to] = true
-      table.insert(team.by_name[to] and list or outside, { to = to, note = note_of(call) })
+    if to and seen[to] then
+      seen[to].note = seen[to].note .. "; " .. note_of(call)
+    elseif to then
+      seen[to] = { to = to, note = note_of(call) }
+      table.insert(team.by_name[to] and list or outside, seen[to])
     end
   end
   return table.move(outside, 1, #outside, #list + 1, list)
@@ -119,6 +121,14 @@ function M.say(talk, who, result, list)
   end
   result.text = table.concat(lines, "\n")
   talk:say(who, result)
+end
+
+--- A model without tools cannot hand over.
+---@param err stoke.error
+---@return string|nil hint
+function M.hint(err)
+  if not err.message:find "does not support tools" then return nil end
+  return "members hand over by calls of tools: give them a model that has these, or take stoke.team.selector"
 end
 
 return M

@@ -222,6 +222,7 @@ local function played(pattern)
   return function(run)
     local scope <close> = scopes.open { run = run } -- luacheck: ignore
     local talk = talks.new(run)
+    run.report = function(result) talk:report(result) end
     local text, value = pattern.play(talk, run.agent)
     if run.agent.output and value == nil then text, value = shaped(talk, text) end
     local past = run.history
@@ -229,7 +230,7 @@ local function played(pattern)
     if not (last and last.role == "assistant" and last.content == text) then past:push { role = "assistant", content = text } end
     run.last_text = text
     talk:tell { type = "text", text = text }
-    return text, value, { reason = "stop", told = function(result) talk:report(result) end }
+    return text, value, { reason = "stop", told = run.report }
   end
 end
 
@@ -316,6 +317,7 @@ function M.team(pattern, given)
     stop = given.stop ~= nil and stop.of(given.stop, where .. ": stop") or nil, retries = given.retries or M.RETRIES,
     on_failure = given.on_failure, substitute = given.substitute, play = played(pattern),
     first = pattern.first or M.first_member, about = about, said = said_by(pattern, given) }
+  team.sees = not own -- the model of its own questions is that of a member, who may be shown images
   if not own then team.endpoint, team.route = given.endpoint or lead.endpoint, lead.route end
   team.asked = { model = team.model, endpoint = team.endpoint, route = team.route, options = given.options, think = given.think }
   if given.output ~= nil then team.output = schema(given.output) end

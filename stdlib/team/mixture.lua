@@ -57,12 +57,13 @@ local function play(talk, team)
     return made[1].text, made[1].output
   end
   local messages, shorter = window.elastic(said, function(parts, short)
-    return talk:question("mixture_final", { task = talk:goal(short), proposals = numbered(parts) })
+    return talk:question("mixture_final", { task = talk:goal(short), proposals = numbered(parts) },
+      not team.aggregator and team.sees)
   end)
-  local result, who = talk:ask(team.aggregator or make.inner(team, "aggregator"), messages,
+  local text, value = talk:conclude(team.aggregator or make.inner(team, "aggregator"), messages,
     { plain = true, why = "aggregates", shorter = shorter })
-  if not result then error(who, 0) end
-  return talk:say(who, result, true), result.output
+  if not text then talk.stopped = "the aggregator failed" end
+  return text or numbered(said), value
 end
 
 local BOUNDED <const> = "`layers` says how often they propose, `budget` and `deadline` what they cost"

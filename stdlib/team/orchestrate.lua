@@ -42,7 +42,7 @@ end
 local function work(talk, team, task)
   local member = team.members[team.by_name[task.worker]]
   local messages, shorter = window.elastic({}, function(_, short)
-    return talk:question("orchestrate_task", { task = talk:goal(short), part = task.part })
+    return talk:question("orchestrate_task", { task = talk:goal(short), part = task.part }, true)
   end)
   local result, who = talk:ask(member, messages, { plain = true, replace = replacements(team, task.worker), otherwise = "go_on",
     why = task.part, shorter = shorter })
@@ -65,12 +65,17 @@ local function results_of(talk, tasks)
   return list, done
 end
 
---- The question to the editor: the results in the order of the plan.
-local function question(talk, tasks, results)
+--- The results with their parts, in the order of the plan.
+local function listed(tasks, results)
+  local lines = {}
+  for i, task in ipairs(tasks) do lines[i] = ("%d. %s\n%s"):format(i, task.part, results[i]) end
+  return table.concat(lines, "\n\n")
+end
+
+local function question(talk, team, tasks, results)
   return window.elastic(results, function(parts, short)
-    local lines = {}
-    for i, task in ipairs(tasks) do lines[i] = ("%d. %s\n%s"):format(i, task.part, parts[i]) end
-    return talk:question("orchestrate_answer", { task = talk:goal(short), results = table.concat(lines, "\n\n") })
+    return talk:question("orchestrate_answer", { task = talk:goal(short), results = listed(tasks, parts) },
+      not team.editor and team.sees)
   end)
 end
 
@@ -88,11 +93,11 @@ local function play(talk, team)
     end
     return text
   end
-  local messages, shorter = question(talk, tasks, results)
-  local result, who = talk:ask(team.editor or make.inner(team, "editor"), messages,
+  local messages, shorter = question(talk, team, tasks, results)
+  local text, value = talk:conclude(team.editor or make.inner(team, "editor"), messages,
     { plain = true, why = "writes the answer", shorter = shorter })
-  if not result then error(who, 0) end
-  return talk:say(who, result, true), result.output
+  if not text then talk.stopped = talk.stopped .. ", the editor failed" end
+  return text or listed(tasks, results), value
 end
 
 local BOUNDED <const> = "`max_tasks` says how many parts there are, `budget` and `deadline` what they cost"

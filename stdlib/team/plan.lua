@@ -39,7 +39,7 @@ end
 ---@return table[] messages
 function M.question(talk, team, short)
   return talk:question("orchestrate_plan", { task = talk:goal(short), members = table.concat(make.lines(team.members), "\n"),
-    limit = team.max_tasks })
+    limit = team.max_tasks }, not team.planner and team.sees)
 end
 
 --- Who makes the plan: an agent of the script's, bound to the shape, or the team's model.

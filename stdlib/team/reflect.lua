@@ -36,7 +36,7 @@ end
 local function faults_of(talk, team, work)
   local critic, bound = critic_of(team)
   local messages, shorter = window.elastic({ work }, function(parts, short)
-    return talk:question("reflect_critic", { task = talk:goal(short), work = parts[1] })
+    return talk:question("reflect_critic", { task = talk:goal(short), work = parts[1] }, team.members[2] ~= nil or team.sees)
   end)
   local result, who = talk:ask(critic, messages, { plain = true, definition = bound, why = "criticizes", shorter = shorter })
   if not result then return nil, who end

@@ -58,13 +58,14 @@ end
 local function question(talk, team, names, may_end)
   local lines = make.lines(team.members, names)
   if may_end then lines[#lines + 1] = talk:words "selector_end" end
-  local said = { cut(talk:task(), BYTES) }
+  local said = { talk:goal(true) }
   for i = math.max(1, #talk.turns - RECENT + 1), #talk.turns do
     local turn = talk.turns[i]
     said[#said + 1] = talk:words("team_said", { agent = turn.from, text = cut(turn.text, BYTES) })
   end
   return window.elastic(said, function(parts)
-    return talk:question("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(parts, "\n\n") })
+    return talk:question("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(parts, "\n\n") },
+      team.sees)
   end)
 end
 
@@ -122,7 +123,7 @@ end
 
 local PATTERN = { name = "selector", play = play, members = 2,
   options = { select = "function", may_end = "boolean", allow_repeat = "boolean" },
-  texts = { "selector_choice", "selector_end", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
+  texts = { "selector_choice", "selector_end", "team_earlier", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
 
 function PATTERN.make(team, given, where)
   team.select, team.may_end, team.allow_repeat = given.select, given.may_end, given.allow_repeat

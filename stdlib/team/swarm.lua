@@ -53,7 +53,7 @@ local function play(talk, team)
   local member, said, open = begins(talk, team), {}, {}
   while true do
     local definition, by_call = handoffs.lend(talk, team, member)
-    local result, who = talk:ask(member, talk:view(member.name), { definition = definition })
+    local result, who = talk:ask(member, talk:view(member.name), { definition = definition, hint = handoffs.hint })
     local list = handoffs.of(team, result, by_call)
     local back
     if not result then -- the conversation goes back to who began, if that is another one

@@ -53,8 +53,13 @@ function Talk:words(name, about) return texts.of(name, self.team.texts, about) e
 --- A text of the team as the one message that is asked.
 ---@param name string
 ---@param about? table
+---@param sees? boolean with the images of the user's question: it is for a member, or a member's model
 ---@return table[] messages
-function Talk:question(name, about) return { { role = "user", content = self:words(name, about) } } end
+function Talk:question(name, about, sees)
+  local past = self.run.history
+  local images = sees and past.asked > 0 and past[past.asked].images or nil
+  return { { role = "user", content = self:words(name, about), images = images } }
+end
 
 -- ---- who sees what ----------------------------------------------------------------------------------------------------------
 
@@ -301,6 +306,7 @@ end
 ---@field why? string why it is asked, for who listens
 ---@field replace? fun(member: stoke.agent): stoke.agent|nil who else could do it; nil: nobody
 ---@field shorter? fun(err: stoke.error): table[]|nil the question made shorter, where it does not fit the window
+---@field hint? fun(err: stoke.error): string|nil how an error can be mended
 ---@field otherwise? "go_on"|"stop" what becomes of it where nothing else is said ("stop")
 ---@field replaced? boolean set here
 ---@field failed? stoke.error set here: why it has no result
@@ -312,6 +318,12 @@ local function in_place(self, member, how)
   if output == nil or output == definition.output then return definition end
   if definition.ready then definition = definition:ready() end
   return setmetatable({ output = output }, { __index = definition })
+end
+
+--- The error of a member says whose it is.
+local function name_it(member, err, how)
+  if not err.message:find(member.name, 1, true) then err.message = ("%s: %s"):format(member.name, err.message) end
+  if how.hint then err.hint = how.hint(err) or err.hint end
 end
 
 --- One question to a member; the same, shorter, where its window is too small.
@@ -351,7 +363,10 @@ function Talk:ask(member, messages, how)
     local substituted = answer == "replace" and substitute(self, how, member)
     if answer == "replace" and not substituted then answer = how.otherwise or "stop" end
     self:failed(member.name, err, answer)
-    if answer == "stop" then error(err, 0) end
+    if answer == "stop" then
+      if own(member, err) then name_it(member, err, how) end
+      error(err, 0)
+    end
     if answer == "go_on" then
       how.failed = err
       return nil, err
@@ -359,6 +374,19 @@ function Talk:ask(member, messages, how)
     if substituted then other, member, tries = substituted, substituted, 0 end
     if MENDED[err.kind] or substituted then given = told(self, messages, err) end
   end
+end
+
+--- The last word: one answer is made of what there is.
+---@param agent stoke.agent
+---@param messages table[]
+---@param how stoke.team.how
+---@return string|nil text nil: who makes it has failed, and the team goes on: what there is stands
+---@return any value
+---Raises its error where the answer to it is "stop".
+function Talk:conclude(agent, messages, how)
+  local result, who = self:ask(agent, messages, how)
+  if not result then return nil end
+  return self:say(who, result, true), result.output
 end
 
 --- Ask several at the same time, each its own question.

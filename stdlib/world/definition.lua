@@ -81,10 +81,10 @@ end
 function M.check(given)
   if type(given) ~= "table" then errors.argument("stoke.world: a table expected, got %s", errors.describe(given)) end
   local o = errors.options(given, KNOWN, "stoke.world")
-  local name = o.name or "world"
-  local def = { name = name, what = ("world %q"):format(name), file = o.file, state = o.state, step = o.step, after = o.after,
-    on_back = o.on_back, on_open = o.on_open, on_close = o.on_close, view = o.view, wait = o.wait ~= false, tied = o.tied,
-    distance = o.distance or chebyshev, reach = o.reach, speed = o.speed, start = o.start or 0 }
+  local name, def = o.name or "world", {}
+  for key, value in next, o do def[key] = value end
+  def.name, def.what = name, ("world %q"):format(name)
+  def.wait, def.distance, def.start = o.wait ~= false, o.distance or chebyshev, o.start or 0
   local what = def.what
   if o.state == nil then errors.argument("%s: there is no state: a table, or a function that makes it", what) end
   if not o.step and not o.inputs then errors.argument("%s: there is neither step nor inputs, so nothing could happen", what) end

@@ -184,6 +184,27 @@ test("swarm: what a call beside a handoff gave goes with the handoff", function(
   t.contains(world.asked.billing[1][2].content, "flights: LH 17")
 end)
 
+test("swarm: two notes to the same member go together; a model without tools is told what to do", function(t)
+  local world <close> = teams { triage = { { tool_calls = { { name = "transfer_to_billing", arguments = { note = "one" } },
+    { name = "transfer_to_billing", arguments = { note = "two" } } } } }, billing = "Done." }
+  t.eq(desk(world):run("Go").turns[1].text, "(handed over to billing: one; two)")
+  local bare <close> = teams { triage = { { error = "m does not support tools", status = 400 } } }
+  local team = desk(bare, { retries = 0 })
+  local err = t.raises("http", team.run, team, "Go")
+  t.match(err.message, "^triage: m does not support tools")
+  t.match(err.hint, "stoke.team.selector")
+end)
+
+test("selector: who chooses hears in a session what was said before the question", function(t)
+  local world <close> = teams { ada = function() return "a poem" end, bob = function() return "b" end,
+    team = function(request) return { json = { next = request.format.properties.next.enum[1] } } end }
+  local chat = stoke.team.selector({ members = { world.agent "ada", world.agent "bob" }, max_turns = 1 }):session()
+  chat:run "Write a poem"
+  chat:run "Shorter, please"
+  local asked = world.asked.team[2]
+  t.match(asked[#asked].content, "Write a poem\n\nada: a poem\n\nNow: Shorter, please")
+end)
+
 test("swarm: who hands over to several has each of them answer, in that order", function(t)
   local both = { { tool_calls = { { name = "transfer_to_billing", arguments = { note = "a poem" } },
     { name = "transfer_to_repairs", arguments = { note = "a joke" } } } } }

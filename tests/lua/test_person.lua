@@ -108,7 +108,7 @@ test("a world in a file is lived on with its memories by who opens it next, and 
   do
     local people = persons.town(brain)
     local world <close> = stoke.world(people:world(options()))
-    finish(world, 22)
+    finish(world, 16)
     hash, kept = world:hash(), memories(people, world)
   end
   do
@@ -118,11 +118,11 @@ test("a world in a file is lived on with its memories by who opens it next, and 
   end
   local people, o = open()
   local world <close> = stoke.world(people:world(o))
-  finish(world, 22)
+  finish(world, 16)
   t.eq(world:hash(), hash)
   t.eq(memories(people, world), kept)
   local branch <close> = world:branch { at = 10 * HOUR, file = t.tmp() .. "/branch.world" }
-  finish(branch, 22)
+  finish(branch, 16)
   t.eq(branch:hash(), hash)
   t.eq(memories(people, branch), kept)
 end)
@@ -133,9 +133,9 @@ test("a branch in memory takes the memories along, of a world in memory or in a 
     local brain <close> = persons.brain()
     local people = persons.town(brain, { memory = { embed = embed } })
     local world <close> = stoke.world(people:world(options { file = file or nil }))
-    finish(world, 22)
+    finish(world, 16)
     local branch <close> = world:branch { at = 13 * HOUR }
-    finish(branch, 22)
+    finish(branch, 16)
     t.eq(branch:hash(), world:hash())
     t.eq(memories(people, branch), memories(people, world))
   end
@@ -178,7 +178,7 @@ test("models that write malformed turns make legal people", function(t)
   local world <close> = stoke.world(people:world(options { after = function(state)
     wrong = wrong or lawful(people.place, state.members)
   end }))
-  finish(world, 14)
+  finish(world, 12)
   t.eq(wrong, nil)
   t.ok(n > 500, n .. " turns")
 end)

@@ -10,10 +10,8 @@
 ---
 --- The arithmetic is the host's: shares become whole people by the method of the largest remainder, and attributes are spread over
 --- each other evenly, so that of 50 people exactly 25 are women, and as many of the young ones as of the old. A word that is a
---- range
---- ("18-34") becomes a whole number in it. Names come from lists, no two alike; the model writes a job and two sentences around
---- what
---- is fixed, bound by a schema. Without a model there are no such words. The same seed gives the same people.
+--- range ("18-34") becomes a whole number in it. Names come from lists, no two alike; the model writes a job and two sentences
+--- around what is fixed, bound by a schema. Without a model there are no such words. The same seed gives the same people.
 ---
 --- Each is { id =, name =, persona = { age =, gender =, job =, text = ... } }: what stoke.person and stoke.study take.
 
@@ -40,9 +38,8 @@ local M = {}
 ---@class stoke.population
 ---@field [integer] stoke.population.person
 ---@field report { counts: table<string, table<string, integer>>, failed: { id: string, why: string }[], renamed: { id: string,
----  name:
----  string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed: names
----  that somebody had already
+---  name: string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed:
+---  names that somebody had already
 local Population = {}
 Population.__name = "stoke.population"
 
@@ -56,9 +53,8 @@ end
 
 ---@class stoke.population.definition
 ---@field size integer people, 10,000 at most
----@field quotas? table<string, table<string, number>> attribute -> word -> share; the shares of an attribute add up to 1, to
----  100, or
----  to the size
+---@field quotas? table<string, table<string, number>> attribute -> word -> share; the shares of an attribute add up to 1, to 100,
+---  or to the size
 ---@field joint? table[] shares of combinations: { gender = "female", age = "18-34", share = 0.2 } each. Quotas of the same
 ---  attributes go before it: the table is fitted to them
 ---@field seed? integer (0)

@@ -9,9 +9,8 @@
 ---     print(found:text(), found.cells[1].visit.turn, found.cells[1].visit.quote)
 ---
 --- Each thing that is said is a turn with a number, and each person hears what it is told, says itself, and what is said in the
---- talks
---- it is in. With a file every answer of a model is kept by what was asked: a study that is run again asks only what is new. Where
---- its last step was edited, nothing is sent for the others; where an early one was, all that rests on it is asked again.
+--- talks it is in. With a file every answer of a model is kept by what was asked: a study that is run again asks only what is new.
+--- Where its last step was edited, nothing is sent for the others; where an early one was, all that rests on it is asked again.
 
 local errors = require "core.errors"
 local extract = require "stoke.study.extract"
@@ -45,8 +44,8 @@ Study.__index = Study
 Study.__name = "stoke.study"
 
 ---@class stoke.study.definition
----@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each,
----  personas as for stoke.person; or study:populate makes them
+---@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each, personas as for stoke.person; or
+---  study:populate makes them
 ---@field model string whom people are; a person's own goes before it
 ---@field judge? string the model of extract, check and score (the same)
 ---@field file? string|stoke.db.database answers of models are kept in it
@@ -444,10 +443,9 @@ end
 -- ---- what can be counted ------------------------------------------------------------------------------------------------------
 
 --- A table out of what was said, each cell with the turn it rests on. One row a person, read from what that person said; with
---- `rows`
---- a list of entries out of the whole talk. Numbers and texts must stand in their turn; one of several words, yes or no, and
---- what is
---- reworded is put to the model once more, with that turn alone. What does not hold is empty in the row, and told in `refused`.
+--- `rows` a list of entries out of the whole talk. Numbers and texts must stand in their turn; one of several words, yes or no, is
+--- chosen once more from that turn alone and must come out the same; what is reworded must follow from it. What does not hold is
+--- empty in the row, and told in `refused`.
 ---@param shape table fields in the notation of stoke.schema, each one value: { visit = "yes|no: would visit it", price = "number" }
 ---@param options? { whom?: any, order?: string[], rows?: integer, about?: string, reworded?: string[], verify?: boolean, also?:
 ---  string[], model?: string, sampling?: table } order: of the fields; rows: entries at most, about: what they are; reworded: texts

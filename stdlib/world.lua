@@ -62,11 +62,20 @@ World.__name = "stoke.world"
 
 -- ---- opening -------------------------------------------------------------------------------------------------------------------
 
+--- Steps do not call the world that they are in.
+local function check_outside(self, what)
+  if self.busy and self.runner == tasks.current() then
+    errors.raise("argument", ("%s: called by a step of the world %q"):format(what, self.name),
+      { hint = "a step changes the state itself, and sees what here gives it" })
+  end
+end
+
 --- The state is whole: after a step has failed it is the one before that tick.
 local function check(self, what)
   scopes.check_self(self, World, what)
   if self.closed then errors.argument("%s: the world %q is closed", what, self.name) end
   if schedules.any then schedules.check(self.schedule, "table", what) end
+  check_outside(self, what)
   if self.torn then life.take_up(self, self.torn, true) end
 end
 
@@ -137,6 +146,7 @@ end
 function World:close()
   scopes.check_self(self, World, "world:close()")
   if self.closed then return end
+  check_outside(self, "world:close()")
   self:stop()
   self.closed, M.live[self] = true, nil
   scopes.disown(self.home, self)
@@ -360,7 +370,8 @@ function World:ask(name, args, options)
     local left = ends - time.monotonic()
     if left <= 0 or not tasks.park("world.ask", left) and not row.done then
       errors.raise("timeout", ("world:ask: the input %q had no result within %g s"):format(name, seconds),
-        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world" or nil })
+        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world"
+          or next(self.engine.thinking) ~= nil and "a thought may be waited for, until it is due" or nil })
     end
   end
   if not row.done then errors.raise("cancelled", ("world:ask: the world %q was closed"):format(self.name)) end
@@ -501,8 +512,8 @@ end
 function World:at(moment)
   check(self, "world:at()")
   local tick = history.tick_of(self, "world:at", moment)
-  local engine = life.load(self, tick)
-  return { time = engine:time(tick), tick = tick, state = engine.state, thinking = engine.thinking }
+  local engine = life.past(self, tick)
+  return { time = engine:time(tick), tick = tick, state = data.copy(engine.state), thinking = data.copy(engine.thinking) }
 end
 
 local Changed = { __close = function(changed)

@@ -14,13 +14,11 @@ local texts = require "stoke.agent.texts"
 local M = {}
 
 texts.add {
-  population_words = { "what a model is asked of each person of a population", "about facts", "Invent one person for a survey: "
-    .. "{about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: with a habit, a worry, and "
-    .. "something "
-    .. "disliked." },
-  population_name = { "added to it where the model gives the names, too", "letter", "Give the full name; the given name begins "
-    .. "with "
-    .. "{letter}." },
+  population_words = { "what a model is asked of each person of a population", "about facts",
+    "Invent one person for a survey: {about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: "
+    .. "with a habit, a worry, and something disliked." },
+  population_name = { "added to it where the model gives the names, too", "letter",
+    "Give the full name; the given name begins with {letter}." },
   population_taken = { "where somebody has the name already", "name",
     "Somebody else is called {name}. Answer again, with another name." },
 }

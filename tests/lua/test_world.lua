@@ -238,6 +238,22 @@ test("a step that does more than compute is refused, and the world is as it was 
   end
 end)
 
+test("a step does not call the world it is in", function(t)
+  for _, call in ipairs { "run", "back", "ask", "step", "hash", "close" } do
+    local world
+    world = stoke.world { state = {}, inputs = { x = print }, step = function() world[call](world, call == "ask" and "x" or 1) end }
+    local closing <close> = world -- luacheck: ignore
+    t.match(t.raises("argument", function() free(world, 1) end).message, "called by a step")
+  end
+end)
+
+test("a world in memory keeps a bounded number of snapshots", function(t)
+  local world <close> = stoke.world { snapshot = 1, state = { n = 0 }, step = function(state) state.n = state.n + 1 end }
+  free(world, 2500)
+  t.ok(#world.log:shots(2500) <= 1000)
+  for _, tick in ipairs { 0, 1, 777, 2400, 2500 } do t.eq(world:at(tick).state.n, tick) end
+end)
+
 test("a step that fails names the world, the member and the tick", function(t)
   local world <close> = stoke.world { name = "town", state = { members = { ada = {} } }, step = function(member, here)
     if here.tick == 17 then return member.friend.name end

@@ -139,6 +139,21 @@ local function check_model(self)
   end
 end
 
+--- Check the options of a memory, without opening it.
+---@private
+---@param what string
+---@param options table|nil
+---@return table options
+---Raises `argument`.
+function M.options(what, options)
+  local o = errors.options(options, OPTIONS, what)
+  tables.name(what, o.name or "memory")
+  check_half_life(what, o.half_life)
+  filters.weights(what, o.weights)
+  embed.of(o.embed, what)
+  return o
+end
+
 --- Open a memory.
 ---@param where? string|stoke.db.database a path, whose file is made when it is not there; an open database, in which the memory
 ---  stands beside other tables; nil: in memory, until the scope ends
@@ -152,10 +167,9 @@ end
 ---
 --- Example: `local diary <close> = stoke.memory.open("ada.memory", { embed = "nomic-embed-text" })`
 function M.open(where, options)
-  local o = errors.options(options, OPTIONS, "stoke.memory")
-  local name = tables.name("stoke.memory", o.name or "memory")
+  local o = M.options("stoke.memory", options)
   tables.check("stoke.memory: where it is kept", where)
-  local half_life, embedder = check_half_life("stoke.memory", o.half_life) or M.HALF_LIFE, embed.of(o.embed)
+  local name, half_life, embedder = o.name or "memory", o.half_life or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
   local database, own = tables.open(where, { root = o.root, create = o.create })
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })

@@ -228,6 +228,7 @@ class Town {
     this.drawPerson(members, shown.clock.time);
     this.drawWorld(shown);
     this.drawPlayer();
+    if (!this.past) this.map.hushOld(clock.time);
     this.map.light(shown.clock.time);
     this.map.describe(this.summary(members));
   }

@@ -88,6 +88,20 @@ end
 --- Errors of an answer, not of asking: the person does what it can with the text.
 local SPOILT <const> = { invalid_output = true, limit = true, loop = true, max_steps = true }
 
+--- Errors that pass, or are one question's: the day goes on without that thought. All others end the run of the world: a server
+--- that is not there, a model that it does not have, a mistake in the definition.
+local PASSES <const> = { timeout = true, deadline = true, overloaded = true, incomplete = true, protocol = true,
+  context_overflow = true }
+
+--- Does an error end the run of the world?
+---@param err stoke.error
+---@return boolean
+---
+--- Example: `thoughts.turn.stops = mind.stops`
+function M.stops(err)
+  return not PASSES[err.kind] and not (err.kind == "http" and (rawget(err, "status") or 0) >= 500)
+end
+
 --- The agent that asks. Its schema's text is one of ours: the actions stand in the question.
 local function asker(def, name, shape, tokens)
   local options = { temperature = 0.8, num_predict = tokens }
@@ -108,6 +122,11 @@ local function ask(agent, messages)
   local work = rawget(err, "work")
   return work and work.text or "", err.message
 end
+
+--- Could this person be asked? What the agent takes of its definition is checked before the world begins.
+---@param def table
+---Raises `argument`, `usage`.
+function M.check(def) asker(def, "person_shape", schema { done = "boolean" }, 1) end
 
 local function user(text) return { role = "user", content = text } end
 

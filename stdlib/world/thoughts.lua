@@ -54,7 +54,15 @@ local function told(err)
   return { kind = err.kind, message = err.message, hint = rawget(err, "hint") }
 end
 
+--- What ends the run of the world: the thought is under way as before, and is asked again by the next run.
+local function stopped(self, who, entry, err)
+  local said = ("world %q: the thought %q of %q failed: %s"):format(self.world.def.name, entry.name, who, err.message)
+  return errors.new(err.kind, said, { hint = rawget(err, "hint"), cause = err })
+end
+
 --- Think, until there is an answer or a reason why there is none.
+---@return stoke.world.row|nil row nil: the world stops
+---@return stoke.error|nil err
 local function think(self, who, entry, thought)
   local permit <close> = self.seats:acquire()
   local row = { kind = "answer", member = who, name = entry.name, begun = entry.begun }
@@ -65,7 +73,10 @@ local function think(self, who, entry, thought)
       break
     end
     row.failed = told(err)
-    if not err.retryable or try > thought.retries then break end
+    if not err.retryable or try > thought.retries then
+      if thought.stops and thought.stops(err) then return nil, stopped(self, who, entry, err) end
+      break
+    end
     time.sleep(math.min(PAUSE * 2 ^ (try - 1), LONGEST))
   end
   permit:release()
@@ -121,9 +132,10 @@ function Thoughts:begin(who, entry)
   end
   local task
   task = tasks.start(self.scope, "thought " .. entry.name, function()
-    local row = think(self, who, entry, thought)
+    local row, err = think(self, who, entry, thought)
     if self.tasks[who] ~= task then return end -- nobody waits for it any more
-    local ok, err = pcall(self.answered, self.world, row, entry)
+    local ok = false
+    if row then ok, err = pcall(self.answered, self.world, row, entry) end
     if self.tasks[who] ~= task then return end
     self.tasks[who] = nil
     if not ok then self.failed(self.world, err) end

@@ -1,5 +1,5 @@
--- make bench: worlds. What a tick costs, a day of ten idle members, a thousand who think with answers of 20 ms, what is gained out of
--- order, what a snapshot and a look back take.
+-- make bench: worlds. What a tick costs, a day of ten idle members, a thousand who think with answers of 20 ms, what is gained out
+-- of order, what a snapshot and a look back take.
 --   stoke world.lua [FILE]
 --   stoke world.lua TICKS       only that many ticks of ten idle members, for a count of instructions
 local stoke = require "stoke"
@@ -48,7 +48,8 @@ local function days()
   awake(DAY)
   figure("  with a random number and a look round", (stoke.time.cpu() - cpu) / DAY / 10 * 1e9, "ns")
   for _, ending in ipairs { "", "-lock", "-wal", "-shm" } do os.remove(FILE .. ending) end
-  local world = stoke.world { file = FILE, state = { members = members(10, 50) }, step = function(member) member.n = member.n + 1 end }
+  local world = stoke.world { file = FILE, state = { members = members(10, 50) },
+    step = function(member) member.n = member.n + 1 end }
   wall = stoke.time.monotonic()
   world:run { speed = "free", ticks = DAY }
   figure("  in a file, with 24 snapshots", stoke.time.monotonic() - wall, "s", 60)

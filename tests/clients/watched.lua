@@ -17,8 +17,8 @@ local function person(id, name, home, job)
 end
 
 stoke.main(function()
-  local people = stoke.person.people { place = place, person("ada", "Ada", "bakery", "baker"), person("ben", "Ben", "square", "carpenter"),
-    person("cleo", "Cleo", "library", "librarian") }
+  local people = stoke.person.people { place = place, person("ada", "Ada", "bakery", "baker"),
+    person("ben", "Ben", "square", "carpenter"), person("cleo", "Cleo", "library", "librarian") }
   local town <close> = stoke.world(people:world { name = "town", seed = 1, start = 8 * 3600 })
   town:run { speed = 60 }
 end)

@@ -1,4 +1,5 @@
--- What the people of watched.lua answer: a plan, and something to say to whoever is near. What a text can do to a page is tried, too.
+-- What the people of watched.lua answer: a plan, and something to say to whoever is near. What a text can do to a page is tried,
+-- too.
 
 local HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 

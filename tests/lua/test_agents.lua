@@ -351,8 +351,8 @@ test("town: people get up, plan, walk, meet and talk; kept in a file, it goes on
   hours "0.5"
   local first = hours "1.1"
   local second = hours("1.25", "--news", "The bridge is closed.")
-  golden(t, "town", { stdout = first.stdout .. second.stdout, code = second.code })
-  t.match(hours "1.25".stdout, "^07:15 is over; %-%-days, or %-%-hours, for more\n")
+  golden(t, "town", { stdout = first.stdout .. second.stdout, code = second.code }, { { file, "town.world" } })
+  t.match(hours "1.25".stdout, "\n07:15 is over; %-%-days, or %-%-hours, for more\n")
   local whole = scripted("town", { "--file", "", "--hours", "1.1" })
   t.eq(first.stdout:match "state %x+", whole.stdout:match "state %x+")
 end)

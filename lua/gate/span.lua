@@ -162,6 +162,15 @@ function M.inside(span)
   if task then task.context = contexts.with(task.context, { span = span }) end
 end
 
+--- The span around the running task.
+---@return core.span|nil
+---
+--- Example: `local seen = spans.on and spans.around()`
+function M.around()
+  local task = current()
+  return task and (task.scope or task).context.span or nil
+end
+
 --- A span of another process, under which what is done here belongs: a trace goes on from one to the other.
 ---@param trace string 32 hex digits
 ---@param id string 16 hex digits

@@ -134,6 +134,11 @@ SPANS["mcp.serve"] = function(list, r)
   return mcp_span(list, r.method or r.name, r.target), kinds.server
 end
 
+SPANS["acp.serve"] = function(list, r)
+  add(list, own.about, r.about)
+  return r.about or r.name, kinds.server
+end
+
 SPANS["serve.request"] = function(list, r)
   add(list, general.method, r.method)
   add(list, general.path, r.path)

@@ -7,6 +7,7 @@
 -- Needs: an Ollama with any model (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/focusgroup.lua "Sourdough, baked at five. 4 crowns." "Bread like grandmother's." --about "people of Bergen"
 --        stoke agents/focusgroup.lua a.txt b.txt --people 50 --file adverts.study --csv adverts --judge qwen2.5:7b
+--        stoke agents/focusgroup.lua "Bread, 4 crowns." "Bread." --sim=tests/agents/focusgroup.lua     on a model that is scripted
 
 local stoke = require "stoke"
 local args = require "stoke.args"
@@ -89,10 +90,11 @@ end
 stoke.main(function(argv)
   local a = args.parse(SPEC, argv)
   local model, adverts = a.model or ollama.newest(), { A = advert(a.a), B = advert(a.b) }
-  local study <close> = stoke.study { model = model, judge = a.judge, file = a.file, seed = 1 }
+  local bar <close> = term.progress { unit = "people" }
+  local study <close> = stoke.study { model = model, judge = a.judge, file = a.file, seed = 1,
+    progress = function(step, done, total) bar:update(step, done, total) end }
   local people = study:populate { size = a.people, about = a.about, quotas = QUOTAS }
   people:relate("friends", { degree = math.min(3, a.people - 1), alike = { age = 4 } })
-  note("%d people; %d had no words of their own", #people, #people.report.failed)
 
   local groups, group_of = study:assign({ "A", "B" }, { by = { "gender", "age" } })
   study:ask("all", function(person)
@@ -107,6 +109,7 @@ stoke.main(function(argv)
   local found = study:extract(FIELDS, { order = { "buy", "price", "reason" }, reworded = { "reason" }, also = { "age", "gender" } })
   found:also("advert", group_of)
   local scores = study:score("{name} wants what the advert offers."):also("advert", group_of)
+  bar:finish()
   show(found, scores)
   show_refused(found, study)
   if a.csv then
@@ -114,6 +117,7 @@ stoke.main(function(argv)
     fs.write(a.csv .. "-evidence.csv", found:evidence():csv())
   end
   local report = study:report()
-  note("%d values refused; %d questions asked, %d kept from before; %d tokens in, %d out", #found.refused, report.asked, report.kept,
-    report.usage.input_tokens, report.usage.output_tokens)
+  if people.report.failed[1] then note("%d people have no words of their own", #people.report.failed) end
+  note("%d values refused; %d questions asked, %d kept from before; %d tokens in, %d out", #found.refused, report.asked,
+    report.kept, report.usage.input_tokens, report.usage.output_tokens)
 end)

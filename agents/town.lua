@@ -2,9 +2,8 @@
 -- town.lua: a day in a small town. Ten people on three models get up, plan their day, walk, work, talk with whom they meet, and
 -- remember it. The town is kept in a file: run again, it goes on where it was, also after a kill. With --watch-at it is watched in
 -- a browser, where you can stop it, go back in time, look into a mind, and walk in yourself.
---
--- Needs: an Ollama with three small models (one will do): stoke pull qwen2.5:3b; or --sim.
--- Try:   stoke agents/town.lua --sim --hours 4
+-- Needs: an Ollama with three small models (one will do): stoke pull qwen2.5:3b; or --sim, as below.
+-- Try:   stoke agents/town.lua --sim=tests/agents/town.lua --hours 4
 --        stoke agents/town.lua --watch-at 8080 --speed 60
 --        stoke agents/town.lua --days 2 --news "The bridge is closed." --file mytown.world
 
@@ -33,8 +32,7 @@ local SPEC = {
 
 local PLACE = stoke.place {
   spots = { B = "bakery", I = "inn", L = "library", K = "market", S = "square", C = "chapel", P = "park", W = "workshop",
-            E = "school", ["1"] = "first house", ["2"] = "second house", ["3"] = "third house", ["4"] = "fourth house",
-            ["5"] = "fifth house" },
+    E = "school", ["1"] = "house 1", ["2"] = "house 2", ["3"] = "house 3", ["4"] = "house 4", ["5"] = "house 5" },
   map = [[
     ########################################
     #BBBB#1111#..#2222#....#IIIIII#..#LLLL.#
@@ -58,29 +56,26 @@ local PLACE = stoke.place {
 
 -- name, age, job, house, what they are like
 local PEOPLE = {
-  { "Ada", 41, "baker", "first", "up before everybody, and proud of the bread" },
-  { "Ben", 43, "carpenter", "first", "Ada's husband; says little and notices all" },
-  { "Cleo", 29, "teacher", "second", "cannot pass a bookshelf" },
-  { "Dan", 31, "innkeeper", "second", "knows every rumour and passes it on" },
-  { "Eva", 67, "retired doctor", "third", "sits in the park and is asked for advice" },
-  { "Finn", 19, "apprentice", "third", "Eva's grandson; wants to go to sea" },
-  { "Gus", 55, "mayor", "fourth", "wants a new bridge, and to be liked" },
-  { "Hana", 38, "librarian", "fourth", "writes a history of the town" },
-  { "Ivo", 47, "fisherman", "fifth", "tells stories that grow each time" },
-  { "Jo", 24, "painter", "fifth", "new in town, paints the square at every hour" },
+  { "Ada", 41, "baker", 1, "up before everybody, and proud of the bread" },
+  { "Ben", 43, "carpenter", 1, "Ada's husband; says little and notices all" },
+  { "Cleo", 29, "teacher", 2, "cannot pass a bookshelf" },
+  { "Dan", 31, "innkeeper", 2, "knows every rumour and passes it on" },
+  { "Eva", 67, "retired doctor", 3, "sits in the park and is asked for advice" },
+  { "Finn", 19, "apprentice", 3, "Eva's grandson; wants to go to sea" },
+  { "Gus", 55, "mayor", 4, "wants a new bridge, and to be liked" },
+  { "Hana", 38, "librarian", 4, "writes a history of the town" },
+  { "Ivo", 47, "fisherman", 5, "tells stories that grow each time" },
+  { "Jo", 24, "painter", 5, "new in town, paints the square at every hour" },
 }
 
---- What this town's people can do beside walking and talking.
+-- What this town's people can do beside walking and talking.
 local ACTIONS = {
   EAT = { description = "eat or drink something", at = { "inn", "bakery" }, params = { what = "string 1..40" },
-    apply = function(member, done)
-      member.meals = (member.meals or 0) + 1
-      return "I had " .. done.what
-    end },
+    apply = function(_, done) return "I had " .. done.what end },
   GIVE = { description = "give somebody something", params = { to = "near", what = "string 1..40" }, order = { "to", "what" },
     apply = function(member, done, here)
       here:emit("gives", { name = member.name, to = done.to.name, what = done.what })
-      return ("I gave %s %s"):format(done.to.name, done.what)
+      return ("I gave %s %s"):format(done.to.name, done.what), ("%s gave me %s"):format(member.name, done.what)
     end },
 }
 
@@ -96,30 +91,30 @@ end
 local function town(a)
   local people, models = { place = PLACE, actions = ACTIONS }, models_of(a)
   for i, row in ipairs(PEOPLE) do
-    local name, age, job, house, traits = table.unpack(row)
-    people[i] = { id = name:lower(), name = name, home = house .. " house", model = models[(i - 1) % #models + 1],
-      persona = { age = age, job = job, traits = traits } }
+    people[i] = { id = row[1]:lower(), name = row[1], home = "house " .. row[4], model = models[(i - 1) % #models + 1],
+      persona = { age = row[2], job = row[3], traits = row[5] } }
   end
-  return stoke.world(stoke.person.people(people):world { name = "town", seed = a.town, file = a.file ~= "" and a.file or nil,
-    start = BEGIN })
+  local file = a.file ~= "" and a.file or nil
+  return stoke.world(stoke.person.people(people):world { name = "town", seed = a.town, file = file, start = BEGIN })
 end
 
 -- What is told of the day.
 local TELL = {
   said = function(ev) return ('%s: "%s"'):format(ev.data.name, ev.data.text) end,
-  does = function(ev) return ("%s: %s, at the %s"):format(ev.data.name, ev.data.doing, ev.data.place) end,
+  does = function(ev) return ("%s: %s (%s)"):format(ev.data.name, ev.data.doing, ev.data.place or "anywhere") end,
   thinks = function(ev) return ("%s thinks: %s"):format(ev.data.name, ev.data.text) end,
   thought_failed = function(ev) return ("%s cannot think: %s"):format(ev.member, ev.data.error.message) end,
   gives = function(ev) return ("%s gives %s %s"):format(ev.data.name, ev.data.to, ev.data.what) end,
 }
 
 local function clock(time) return ("%02d:%02d"):format(time // HOUR % 24, time // 60 % 60) end
-
 stoke.main(function(argv)
   local a = args.parse(SPEC, argv)
   local world <close> = town(a)
   local goal = BEGIN + (a.hours or a.days * 24) * HOUR
-  if world:time() >= goal then print(("%s is over; --days, or --hours, for more"):format(clock(goal))) end
+  local kept = world:tick() > 0 and "goes on at " .. clock(world:time()) .. "; remove it for a new town" or "a new town is kept here"
+  if a.file ~= "" then io.stderr:write(a.file, ": ", kept, "\n") end
+  if world:time() >= goal then print(clock(goal) .. " is over; --days, or --hours, for more") end
   local events = world:events { cap = 100000 }
   local telling = stoke.spawn(function()
     for ev in events do

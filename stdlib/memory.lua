@@ -62,6 +62,14 @@ CREATE TABLE IF NOT EXISTS NAME (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS NAME_rest ON NAME (importance, used, id);
 CREATE INDEX IF NOT EXISTS NAME_created ON NAME (created);
+CREATE INDEX IF NOT EXISTS NAME_kind ON NAME (kind);
+CREATE TABLE IF NOT EXISTS NAME_tag ( -- tags, to find memories by
+  name TEXT NOT NULL,
+  value ANY NOT NULL,
+  memory INTEGER NOT NULL,
+  PRIMARY KEY (name, value, memory)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS NAME_tag_memory ON NAME_tag (memory);
 CREATE VIRTUAL TABLE IF NOT EXISTS NAME_words USING fts5(text, content = 'NAME', content_rowid = 'id',
   tokenize = "unicode61 remove_diacritics 2");
 CREATE TABLE IF NOT EXISTS NAME_about ( -- one row: what the memory is
@@ -75,7 +83,8 @@ CREATE TABLE IF NOT EXISTS NAME_reflected (
 INSERT OR IGNORE INTO NAME_about (one, embed) VALUES (1, NULL)]]
 
 --- What stands in the statements that make them, where another table might have the name.
-local OWN <const> = { [""] = "uses INTEGER", _words = "fts5(text,", _about = "-- one row: what the memory is",
+local OWN <const> = { [""] = "uses INTEGER", _words = "fts5(text,",
+  _tag = "-- tags, to find", _about = "-- one row: what the memory is",
   _reflected = "-- up to which memory" }
 
 ---@class stoke.memory.found
@@ -130,6 +139,21 @@ local function check_model(self)
   end
 end
 
+--- Check the options of a memory, without opening it.
+---@private
+---@param what string
+---@param options table|nil
+---@return table options
+---Raises `argument`.
+function M.options(what, options)
+  local o = errors.options(options, OPTIONS, what)
+  tables.name(what, o.name or "memory")
+  check_half_life(what, o.half_life)
+  filters.weights(what, o.weights)
+  embed.of(o.embed, what)
+  return o
+end
+
 --- Open a memory.
 ---@param where? string|stoke.db.database a path, whose file is made when it is not there; an open database, in which the memory
 ---  stands beside other tables; nil: in memory, until the scope ends
@@ -143,10 +167,9 @@ end
 ---
 --- Example: `local diary <close> = stoke.memory.open("ada.memory", { embed = "nomic-embed-text" })`
 function M.open(where, options)
-  local o = errors.options(options, OPTIONS, "stoke.memory")
-  local name = tables.name("stoke.memory", o.name or "memory")
+  local o = M.options("stoke.memory", options)
   tables.check("stoke.memory: where it is kept", where)
-  local half_life, embedder = check_half_life("stoke.memory", o.half_life) or M.HALF_LIFE, embed.of(o.embed)
+  local name, half_life, embedder = o.name or "memory", o.half_life or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
   local database, own = tables.open(where, { root = o.root, create = o.create })
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
@@ -222,6 +245,8 @@ local function row_of(what, text, given)
     sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
+local TAGS = "INSERT INTO NAME_tag (name, value, memory) SELECT t.key, t.atom, m.id FROM NAME AS m, json_each(m.tags) AS t"
+
 local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
   VALUES (:text, :key, :kind, :importance, :origin, :tags, :sources, :created, :created)]]
 
@@ -238,6 +263,7 @@ local function write(self, tx, row, now)
   end
   local _, id = tx:exec(named(self, INSERT), row)
   tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
+  if row.tags ~= db.null then tx:exec(named(self, TAGS .. " WHERE m.id = :id"), { id = id }) end
   past.added(self, tx, now, { id })
   return id, true
 end
@@ -249,7 +275,7 @@ local INSERT_ALL = [[INSERT INTO NAME (text, key, kind, importance, origin, tags
   json_extract(r.value, '$.importance'), json_extract(r.value, '$.origin'), json_extract(r.value, '$.tags'),
   json_extract(r.value, '$.sources'), json_extract(r.value, '$.created'), json_extract(r.value, '$.created')
   FROM json_each(:rows) AS r ORDER BY r.key;
-  INSERT INTO NAME_words (rowid, text) SELECT id, text FROM NAME WHERE id > :last]]
+  INSERT INTO NAME_words (rowid, text) SELECT id, text FROM NAME WHERE id > :last; ]] .. TAGS .. " WHERE m.id > :last"
 
 local function list_of(values) return errors.check(json.encode(json.array(values))) end
 
@@ -377,9 +403,10 @@ local TOUCH = "UPDATE NAME SET used = max(used, :now), uses = uses + 1 WHERE id 
 --- Find memories, those with the highest score first. They count as used now.
 ---@param query? string nil: the most recent and important ones
 ---@param options? { k?: integer, kind?: string|string[], origin?: string|string[], tags?: table, since?: number, before?: number,
----  match?: string, weights?: table, half_life?: number, min?: number, touch?: boolean, now?: number } k: how many at most (5);
----  since, before: when they were created, seconds since 1970; match: words they must have, in the syntax of FTS5; min: leave out
----  lower scores; touch = false: they do not count as used; now: what counts as now, by the clock of a world
+---  match?: string, weights?: table, half_life?: number, min?: number, min_relevance?: number, touch?: boolean, now?: number } k:
+---  how many at most (5); since, before: when they were created, seconds since 1970; match: words they must have, in the syntax of
+---  FTS5; min, min_relevance: leave out lower scores, or what fits the question less; touch = false: they do not count as used;
+---  now: what counts as now, by the clock of a world
 ---@return stoke.memory.found[]
 ---Raises `argument`, `db`, `cancelled`, and what embedding raises.
 ---
@@ -443,6 +470,7 @@ local FORGET_WORDS = "INSERT INTO NAME_words (NAME_words, rowid, text) SELECT 'd
 local function delete_some(self, tx, ids)
   local list = errors.check(json.encode(json.array(ids)))
   tx:exec(named(self, FORGET_WORDS), list)
+  tx:exec(named(self, "DELETE FROM NAME_tag WHERE memory IN (SELECT value FROM json_each(?))"), list)
   local gone = tx:exec(named(self, "DELETE FROM NAME WHERE id IN (SELECT value FROM json_each(?))"), list)
   if self.vectors and #ids > 0 then self.vectors:delete(table.unpack(ids)) end
   return gone
@@ -542,8 +570,9 @@ end
 
 --- Two tools for a model: `recall` finds memories, `remember` adds one. What is remembered after a tool, or a memory of others, has
 --- told the agent something has the origin "tool" (or "stranger").
----@param options? { k?: integer, kind?: string|string[], tags?: table, origin?: string } k: memories that recall tells (5); kind,
----  tags: of what is recalled; what is remembered gets the tags, too; origin: of what is remembered, at best ("agent")
+---@param options? { k?: integer, kind?: string|string[], tags?: table, origin?: string, min_relevance?: number } k: memories that
+---  recall tells (5); kind, tags: of what is recalled; what is remembered gets the tags, too; origin: of what is remembered, at
+---  best ("agent"); min_relevance: of what is recalled (0.25; without vectors, one word in common)
 ---@return stoke.tool[]
 ---Raises `argument`.
 ---

@@ -71,7 +71,7 @@ end
 ---@param view table see the top of this file
 ---@return nil
 ---
---- Example: `page:add(view)`
+--- Example: `shown:add(view)`
 function Page:add(view)
   self.views[#self.views + 1], self.by_id[view.id] = view, view
   if self.scope then
@@ -83,8 +83,10 @@ end
 --- Show a world.
 ---@param world stoke.world
 ---@param view? table instead of the world's own `view`
+---@return nil
+---Raises `argument` for what is no world.
 ---
---- Example: `page:show(town)`
+--- Example: `shown:show(town)`
 function Page:show(world, view)
   if type(world) ~= "table" or type(rawget(getmetatable(world) or {}, "__index")) == "nil" then
     errors.argument("stoke.page: a world expected, got %s", errors.describe(world))
@@ -245,14 +247,16 @@ function M.new(options)
 end
 
 --- Wait until the page is closed, or its scope ends.
+---@return nil
 ---Raises `cancelled`.
 ---
---- Example: `page:wait()`
+--- Example: `shown:wait()`
 function Page:wait() return self.server:wait() end
 
 --- Close the page: browsers are let go.
+---@return nil
 ---
---- Example: `page:close()`
+--- Example: `shown:close()`
 function Page:close() return self.server:close() end
 
 Page.__close = Page.close

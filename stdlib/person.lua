@@ -183,6 +183,7 @@ local function define(people, given, shared, at)
   def.routine = routine(where, people, def, def.routine)
   def.plan, def.actions = def.plan ~= false, people.actions
   def.x, def.y = given.x, given.y
+  mind.check(def)
   return def
 end
 
@@ -217,33 +218,33 @@ end
 
 --- Their thoughts, each with the world's memories at hand.
 local function thoughts_of(self)
-  local function asking(f)
-    return function(q, who, time, world)
-      local kept = self.kept[world or self]
-      if not kept then
-        errors.raise("argument", "stoke.person: the world does not know of people:world{}'s on_open",
-          { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
-      end
-      local seat <close> = self.round:enter()
-      return f(self.defs[who], q, time, kept[who], seat)
-    end
+  local function thought(name, f, apply)
+    local asked = setmetatable({}, { __mode = "k" }) -- when each was asked last, by world
+    return { takes = self.takes, stops = mind.stops, apply = apply,
+      failed = function(member, failed, here) live.failed(self, member, name, failed, here) end,
+      ask = function(q, who, time, world)
+        local kept = self.kept[world]
+        if not kept then
+          errors.raise("argument", "stoke.person: the world does not know of people:world{}'s on_open",
+            { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
+        end
+        local memory, before = kept[who], asked[world] or {}
+        if memory and before[who] == time then memory:back(time) end -- asked once more: what the last attempt has changed
+        before[who], asked[world] = time, before
+        local seat <close> = self.round:enter()
+        return f(self.defs[who], q, time, memory, seat)
+      end }
   end
   local function turn(def, q, time, memory, seat)
     q.places = self.places
     return mind.turn(def, q, time, memory, seat)
   end
   return {
-    turn = { ask = asking(turn), takes = self.takes,
-      apply = function(member, answer, here) live.turn(self, member, answer, here) end,
-      failed = function(member, failed, here) live.failed(self, member, "turn", failed, here) end },
-    day = { ask = asking(mind.day), takes = self.takes,
-      apply = function(member, answer, here) live.day(self, member, answer, here) end,
-      failed = function(member, failed, here) live.failed(self, member, "day", failed, here) end },
-    reflect = { ask = asking(mind.reflect), takes = self.takes,
-      apply = function(member, answer, here)
-        if answer.insights[1] then here:emit("reflects", { name = member.name, insights = answer.insights }) end
-      end,
-      failed = function(member, failed, here) live.failed(self, member, "reflect", failed, here) end },
+    turn = thought("turn", turn, function(member, answer, here) live.turn(self, member, answer, here) end),
+    day = thought("day", mind.day, function(member, answer, here) live.day(self, member, answer, here) end),
+    reflect = thought("reflect", mind.reflect, function(member, answer, here)
+      if answer.insights[1] then here:emit("reflects", { name = member.name, insights = answer.insights }) end
+    end),
   }
 end
 
@@ -337,7 +338,8 @@ end
 --- Example: `local world <close> = stoke.world(people:world { name = "town", seed = 7, start = 6 * 3600 })`
 function People:world(more)
   local out = { state = self:state(), step = self.step, thoughts = {}, inputs = {}, tied = self.tied, distance = self.distance,
-    on_open = self.on_open, on_close = self.on_close, on_back = self.on_back, view = self.view, reach = self.reach, speed = self.speed }
+    on_open = self.on_open, on_close = self.on_close, on_back = self.on_back, view = self.view, reach = self.reach,
+    speed = self.speed }
   for name, value in next, self.thoughts do out.thoughts[name] = value end
   for name, value in next, self.inputs do out.inputs[name] = value end
   for name, value in next, more or {} do

@@ -216,7 +216,7 @@ end
 ---@return stoke.place
 ---Raises `argument`: what is wrong with the map, and where.
 ---
---- Example: `local place = stoke.place { width = 20, height = 10, spots = { well = { x = 10, y = 5 } } }`
+--- Example: `local town = stoke.place { width = 20, height = 10, spots = { well = { x = 10, y = 5 } } }`
 function M.new(given)
   given = errors.options(given, { map = true, spots = true, width = true, height = true, blocked = true }, "stoke.place")
   local grid, letters
@@ -267,7 +267,7 @@ end
 ---@return { x: integer, y: integer }[]|nil way the tiles after `from`, the goal's last
 ---Raises `argument`.
 ---
---- Example: `local way = place:path(ada, "bakery"); print(way and #way)`
+--- Example: `local way = town:path(ada, "bakery"); print(way and #way)`
 function Place:path(from, to, options)
   scopes.check_self(self, Place, "place:path()")
   options = errors.options(options, { avoid = "table", most = "number" }, "place:path")
@@ -293,7 +293,7 @@ end
 ---@return stoke.place.spot spot a copy
 ---Raises `argument` for a name that no spot has, with what was probably meant.
 ---
---- Example: `local well = place:spot "well"; print(well.x, well.y)`
+--- Example: `local well = town:spot "well"; print(well.x, well.y)`
 function Place:spot(name)
   scopes.check_self(self, Place, "place:spot()")
   if type(name) ~= "string" then errors.argument("place:spot: the name of a spot expected, got %s", errors.describe(name)) end
@@ -306,7 +306,7 @@ end
 --- The names of the spots.
 ---@return string[] names in their order
 ---
---- Example: `print(table.concat(place:names(), ", "))`
+--- Example: `print(table.concat(town:names(), ", "))`
 function Place:names()
   scopes.check_self(self, Place, "place:names()")
   return ordered.names(self.inner.spots)
@@ -317,7 +317,7 @@ end
 ---@param y integer
 ---@return string|nil name of several the first by name
 ---
---- Example: `print(place:at(ada.x, ada.y) or "in the street")`
+--- Example: `print(town:at(ada.x, ada.y) or "in the street")`
 function Place:at(x, y)
   scopes.check_self(self, Place, "place:at()")
   local inner = self.inner
@@ -339,7 +339,7 @@ end
 ---@param others? stoke.place.mover[] who may be on it
 ---@return boolean free not blocked, not outside of the map, and nobody is on it
 ---
---- Example: `if place:free(ada.x + 1, ada.y, here:near(ada, 2)) then ada.x = ada.x + 1 end`
+--- Example: `if town:free(ada.x + 1, ada.y, here:near(ada, 2)) then ada.x = ada.x + 1 end`
 function Place:free(x, y, others)
   scopes.check_self(self, Place, "place:free()")
   local grid = self.inner.grid
@@ -357,7 +357,7 @@ end
 ---@return integer|nil y
 ---Raises `argument`.
 ---
---- Example: `member.x, member.y = place:nearest("square", others)`
+--- Example: `member.x, member.y = town:nearest("square", others)`
 function Place:nearest(to, others)
   scopes.check_self(self, Place, "place:nearest()")
   local grid, goal = self.inner.grid, goal_data(self, to, "place:nearest")
@@ -384,7 +384,7 @@ end
 ---@param b { x: integer, y: integer }
 ---@return integer tiles
 ---
---- Example: `if place:distance(ada, ben) <= 2 then here:emit("met", { who = ben.id }) end`
+--- Example: `if town:distance(ada, ben) <= 2 then here:emit("met", { who = ben.id }) end`
 function Place:distance(a, b)
   scopes.check_self(self, Place, "place:distance()")
   return math.max(math.abs(a.x - b.x), math.abs(a.y - b.y))
@@ -394,7 +394,7 @@ end
 ---@return { width: integer, height: integer, map: string[], spots: table<string, { x: integer, y: integer, tiles: table[] }> } data
 ---  map: a text a row, with # where it is blocked and . where it is not
 ---
---- Example: `ground.place = place:data()`
+--- Example: `ground.place = town:data()`
 function Place:data()
   scopes.check_self(self, Place, "place:data()")
   local rows, spots = {}, {}
@@ -414,7 +414,7 @@ end
 ---@param members? stoke.place.mover[]|table<string, stoke.place.mover>
 ---@return string text a line a row
 ---
---- Example: `print(place:text(people))`
+--- Example: `print(town:text(people))`
 function Place:text(members)
   scopes.check_self(self, Place, "place:text()")
   local marks = {}
@@ -455,7 +455,7 @@ end
 ---@param tick integer of the world: who has walked for longer is let through
 ---Raises `argument`: no such spot, a blocked tile.
 ---
---- Example: `place:go(ada, "bakery", here.tick)`
+--- Example: `town:go(ada, "bakery", here.tick)`
 function Place:go(member, to, tick)
   scopes.check_self(self, Place, "place:go()")
   check_mover(self, member, "place:go")
@@ -467,7 +467,7 @@ end
 --- Let a member stand where it is.
 ---@param member stoke.place.mover
 ---
---- Example: `place:stop(ada)`
+--- Example: `town:stop(ada)`
 function Place:stop(member)
   scopes.check_self(self, Place, "place:stop()")
   check_mover(self, member, "place:stop")
@@ -485,7 +485,7 @@ end
 ---@return string|nil who the id of who is in the way
 ---Raises `argument`.
 ---
---- Example: `if place:step(ada, here:near(ada, 3), here.tick) == "arrived" then here:think(ada, "turn", {}) end`
+--- Example: `if town:step(ada, here:near(ada, 3), here.tick) == "arrived" then here:think(ada, "turn", {}) end`
 function Place:step(member, others, tick)
   if getmetatable(self) ~= Place then scopes.check_self(self, Place, "place:step()") end
   check_mover(self, member, "place:step")

@@ -10,10 +10,8 @@
 ---
 --- The arithmetic is the host's: shares become whole people by the method of the largest remainder, and attributes are spread over
 --- each other evenly, so that of 50 people exactly 25 are women, and as many of the young ones as of the old. A word that is a
---- range
---- ("18-34") becomes a whole number in it. Names come from lists, no two alike; the model writes a job and two sentences around
---- what
---- is fixed, bound by a schema. Without a model there are no such words. The same seed gives the same people.
+--- range ("18-34") becomes a whole number in it. Names come from lists, no two alike; the model writes a job and two sentences
+--- around what is fixed, bound by a schema. Without a model there are no such words. The same seed gives the same people.
 ---
 --- Each is { id =, name =, persona = { age =, gender =, job =, text = ... } }: what stoke.person and stoke.study take.
 
@@ -40,9 +38,8 @@ local M = {}
 ---@class stoke.population
 ---@field [integer] stoke.population.person
 ---@field report { counts: table<string, table<string, integer>>, failed: { id: string, why: string }[], renamed: { id: string,
----  name:
----  string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed: names
----  that somebody had already
+---  name: string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed:
+---  names that somebody had already
 local Population = {}
 Population.__name = "stoke.population"
 
@@ -56,9 +53,8 @@ end
 
 ---@class stoke.population.definition
 ---@field size integer people, 10,000 at most
----@field quotas? table<string, table<string, number>> attribute -> word -> share; the shares of an attribute add up to 1, to
----  100, or
----  to the size
+---@field quotas? table<string, table<string, number>> attribute -> word -> share; the shares of an attribute add up to 1, to 100,
+---  or to the size
 ---@field joint? table[] shares of combinations: { gender = "female", age = "18-34", share = 0.2 } each. Quotas of the same
 ---  attributes go before it: the table is fitted to them
 ---@field seed? integer (0)
@@ -76,10 +72,11 @@ end
 ---@field texts? table<string, string|function|false> population_words, population_name, population_taken, population_persona
 ---@field timeouts? table
 ---@field deadline? number seconds of a question
+---@field progress? fun(step: string, done: integer, total: integer) called after each answer
 
 local OPTIONS = { size = "number", quotas = "table", joint = "table", seed = "number", about = "string", model = "string",
   words = "table", names = true, file = true, options = "table", at_once = "number", endpoint = "string", route = true,
-  think = true, texts = "table", timeouts = "table", deadline = "number", store = true }
+  think = true, texts = "table", timeouts = "table", deadline = "number", store = true, progress = "function" }
 
 --- People of whom a word says a range get a number in it: "18-34", 27.
 local function number_in(word, random)
@@ -155,7 +152,8 @@ function M.new(given)
   local store = o.store or kept.open(where .. ": file", o.file)
   local _ <close> = setmetatable({}, { __close = function() if not o.store then store:close() end end })
   words.write({ where = where, store = store, model = o.model, seed = seed, shape = shape, fields = fields,
-    about = o.about or texts.of("population_anybody", o.texts), at_once = o.at_once or 16, options = o.options,
+    about = o.about or texts.of("population_anybody", o.texts), at_once = o.at_once or 16, progress = o.progress,
+      options = o.options,
     endpoint = o.endpoint, route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline,
     failed = report.failed, renamed = report.renamed }, self)
   return self
@@ -180,7 +178,7 @@ function Population:find(id)
   local ids = {}
   for i, one in ipairs(self) do ids[i] = one.id end
   local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("people:find: nobody has the id %s%s", errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("people:find: nobody has the id %s%s", tostring(id), near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- The people of whom all of this is so: words of the quotas, or what stands in their personas.
@@ -289,7 +287,8 @@ end
 function Population:related(id, kind)
   local about = check_self(self, "people:related()")
   local one = self:find(id)
-  if not about.edges[kind] then errors.argument("people:related: there are no relations %s", errors.describe(kind)) end
+  if not about.edges[kind] then errors.argument("people:related: there are no relations %s; people:relate makes them",
+    tostring(kind)) end
   return table.move(about.edges[kind].by_id[one.id], 1, #about.edges[kind].by_id[one.id], 1, {})
 end
 
@@ -307,7 +306,7 @@ function Population:agent(id, definition)
     errors.describe(definition)) end
   local made = {}
   for name, value in next, definition do made[name] = value end
-  local said = persona.instructions(one, about.texts)
+  local said = persona.instructions("people:agent", one, about.texts)
   if type(made.instructions) == "string" then said = said .. "\n\n" .. made.instructions end
   made.instructions, made.name = said, made.name or one.id
   return agents(made)

@@ -9,17 +9,18 @@
 ---     print(found:text(), found.cells[1].visit.turn, found.cells[1].visit.quote)
 ---
 --- Each thing that is said is a turn with a number, and each person hears what it is told, says itself, and what is said in the
---- talks
---- it is in. With a file every answer of a model is kept by what was asked: a study that is run again asks only what is new. Where
---- its last step was edited, nothing is sent for the others; where an early one was, all that rests on it is asked again.
+--- talks it is in. With a file every answer of a model is kept by what was asked: a study that is run again asks only what is new.
+--- Where its last step was edited, nothing is sent for the others; where an early one was, all that rests on it is asked again.
 
 local errors = require "core.errors"
 local extract = require "stoke.study.extract"
 local judge = require "stoke.study.judge"
 local kept = require "stoke.study.kept"
 local ordered = require "core.ordered"
+local personas = require "stoke.person.persona"
 local population = require "stoke.population"
 local rounding = require "stoke.population.rounding"
+local rows = require "stoke.study.rows"
 local scopes = require "core.scope"
 local seeds = require "stoke.population.seeds"
 local talk = require "stoke.study.talk"
@@ -43,7 +44,8 @@ Study.__index = Study
 Study.__name = "stoke.study"
 
 ---@class stoke.study.definition
----@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each; or study:populate makes them
+---@field people? stoke.population|stoke.population.person[] { id?, name, persona, model? } each, personas as for stoke.person; or
+---  study:populate makes them
 ---@field model string whom people are; a person's own goes before it
 ---@field judge? string the model of extract, check and score (the same)
 ---@field file? string|stoke.db.database answers of models are kept in it
@@ -56,9 +58,12 @@ Study.__name = "stoke.study"
 ---@field texts? table<string, string|function|false> population_ and study_ texts, and those of agents
 ---@field timeouts? table
 ---@field deadline? number seconds of a question
+---@field progress? fun(step: string, done: integer, total: integer) called after each person: "words", "ask", "discuss", "extract"
+---  ...
 
 local OPTIONS = { people = "table", model = "string", judge = "string", file = true, seed = "number", options = "table",
-  at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number" }
+  at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number",
+  progress = "function" }
 
 local POPULATION = { size = true, quotas = true, joint = true, about = true, words = true, names = true, model = true,
   options = true,
@@ -75,9 +80,8 @@ local function take_people(self, where, people)
       errors.argument("%s must be { name = ..., persona = { ... } }, got %s", what, errors.describe(given))
     end
     local persona = given.persona
-    if persona ~= nil and type(persona) ~= "table" then
-      errors.argument("%s: persona must be a table, got %s", what, errors.describe(persona))
-    end
+    if type(persona) == "string" then persona = { text = persona } end
+    personas.text(what .. ": persona", persona) -- raises where it is none
     local id = given.id
     if id == nil then id = ("p%02d"):format(i) end
     if type(id) ~= "string" or not id:find "^[%w_.-]+$" or id == "moderator" then
@@ -109,7 +113,8 @@ function M.new(given)
   local self = setmetatable({ people = {}, by_id = {}, turns = {}, moderator = "moderator", model = o.model,
     judge = o.judge or o.model, seed = seeds.check(where, o.seed), options = o.options, at_once = o.at_once or 16,
       endpoint = o.endpoint,
-    route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline }, Study)
+    route = o.route, think = o.think, texts = o.texts, timeouts = o.timeouts, deadline = o.deadline,
+    progress = o.progress }, Study)
   if o.people then take_people(self, where, o.people) end
   self.store = kept.open(where .. ": file", o.file)
   return self
@@ -132,7 +137,8 @@ function Study:populate(given)
   if self.people[1] then errors.argument "study:populate: there are people already" end
   errors.options(given, POPULATION, "study:populate")
   local definition = { model = self.model, seed = self.seed, endpoint = self.endpoint, route = self.route, think = self.think,
-    texts = self.texts, timeouts = self.timeouts, deadline = self.deadline, at_once = self.at_once, store = self.store }
+    texts = self.texts, timeouts = self.timeouts, deadline = self.deadline, at_once = self.at_once, store = self.store,
+    progress = self.progress }
   for name, value in next, given do definition[name] = value end
   local people = population(definition)
   take_people(self, "study:populate", people)
@@ -169,7 +175,7 @@ local function one(self, where, id)
   local ids = {}
   for i, known in ipairs(self.people) do ids[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("%s: nobody has the id %s%s", where, errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("%s: nobody has the id %s%s", where, tostring(id), near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- The people that are meant, in their order: "all" or nil, an id, a list of ids or people, words of a persona, a function.
@@ -437,10 +443,9 @@ end
 -- ---- what can be counted ------------------------------------------------------------------------------------------------------
 
 --- A table out of what was said, each cell with the turn it rests on. One row a person, read from what that person said; with
---- `rows`
---- a list of entries out of the whole talk. Numbers and texts must stand in their turn; one of several words, yes or no, and
---- what is
---- reworded is put to the model once more, with that turn alone. What does not hold is empty in the row, and told in `refused`.
+--- `rows` a list of entries out of the whole talk. Numbers and texts must stand in their turn; one of several words, yes or no, is
+--- chosen once more from that turn alone and must come out the same; what is reworded must follow from it. What does not hold is
+--- empty in the row, and told in `refused`.
 ---@param shape table fields in the notation of stoke.schema, each one value: { visit = "yes|no: would visit it", price = "number" }
 ---@param options? { whom?: any, order?: string[], rows?: integer, about?: string, reworded?: string[], verify?: boolean, also?:
 ---  string[], model?: string, sampling?: table } order: of the fields; rows: entries at most, about: what they are; reworded: texts
@@ -452,6 +457,17 @@ end
 function Study:extract(shape, options)
   check_self(self, "study:extract()")
   return extract.run(self, shape, options)
+end
+
+--- A table out of answers that were asked for by a schema: nothing is read, and nothing asked.
+---@param answers table[] what study:ask with `output` returned
+---@return stoke.study.table
+---Raises `argument`.
+---
+--- Example: `local found = study:tabulate(study:ask("all", "What would you pay?", { output = { price = "number" } }))`
+function Study:tabulate(answers)
+  check_self(self, "study:tabulate()")
+  return rows.of_answers("study:tabulate", answers)
 end
 
 --- Is a statement true, of each person or of the talk? With the turn that decides it, and why; nil where no turn does.

@@ -42,6 +42,9 @@ local function names()
 end
 
 return setmetatable(M, {
+  __call = function()
+    errors.argument("stoke.team is no pattern itself: stoke.team.round_robin { ... }; there are %s", table.concat(names(), ", "))
+  end,
   __index = function(_, name)
     if PATTERNS[name] then
       M[name] = require("stoke.team." .. name).new

@@ -26,7 +26,6 @@
 --- **An input** comes from outside (world:send, world:ask), takes effect at the next tick, and has a result. Inputs and answers are
 --- the log.
 
-local combine = require "core.combine"
 local data = require "stoke.world.data"
 local definition = require "stoke.world.definition"
 local errors = require "core.errors"
@@ -63,11 +62,20 @@ World.__name = "stoke.world"
 
 -- ---- opening -------------------------------------------------------------------------------------------------------------------
 
+--- Steps do not call the world that they are in.
+local function check_outside(self, what)
+  if self.busy and self.runner == tasks.current() then
+    errors.raise("argument", ("%s: called by a step of the world %q"):format(what, self.name),
+      { hint = "a step changes the state itself, and sees what here gives it" })
+  end
+end
+
 --- The state is whole: after a step has failed it is the one before that tick.
 local function check(self, what)
   scopes.check_self(self, World, what)
   if self.closed then errors.argument("%s: the world %q is closed", what, self.name) end
   if schedules.any then schedules.check(self.schedule, "table", what) end
+  check_outside(self, what)
   if self.torn then life.take_up(self, self.torn, true) end
 end
 
@@ -83,8 +91,8 @@ end
 --- A world from a log.
 local function make(def, log, origin)
   local self = setmetatable({ name = def.name, file = def.file, def = def, log = log, db = log.db, feed = events.new(), sent = {},
-    asking = {}, begun = {}, steps = 0, batch = 64, pace = 1, schedule = schedules.any and schedules.own() or nil, view = def.view,
-    origin = origin }, World)
+    asking = {}, begun = {}, steps = 0, batch = 64, levels = 64, pace = 1,
+    schedule = schedules.any and schedules.own() or nil, view = def.view, origin = origin }, World)
   local me = tasks.current()
   if not me then errors.argument "stoke.world: a world lives in a task" end
   self.home = scopes.innermost(me)
@@ -103,7 +111,8 @@ end
 ---@param given { name?: string, seed?: integer, file?: string, tick?: number, start?: number, state: table|fun(random): table,
 ---  step?: fun(member: table, here: stoke.world.here), after?: fun(state: table, here: stoke.world.here), inputs?: table<string,
 ---  fun(record: table, args: any, here: stoke.world.here): any>, thoughts?: table<string, { ask: function, apply?: function,
----  failed?: function, takes?: number, retries?: integer, deadline?: number }>, wait?: boolean, ahead?: integer, reach?: number,
+---  failed?: function, takes?: number, retries?: integer, deadline?: number, stops?: function }>, wait?: boolean, ahead?: integer,
+---  reach?: number,
 ---  speed?: number, distance?: fun(a: table, b: table): number, tied?: fun(a: table, b: table): boolean, snapshot?: number,
 ---  retries?: integer, deadline?: number, at_once?: integer, cap?: integer, on_back?: fun(who: string, time: number, world:
 ---  stoke.world), on_open?: fun(world: stoke.world), on_close?: fun(world: stoke.world), view?: any } seed: of all random numbers
@@ -111,7 +120,8 @@ end
 ---  since midnight of day 0 (0); state: { members = { ID = record }, ground = what all share, ... }; after: called once a tick,
 ---  after the steps; inputs: called with the record of the member, or with the whole state; thoughts: ask(q, who, time, world)
 ---  gives the answer, apply(member, answer, here) takes it, failed(member, { kind, message }, here) where there is none, takes:
----  world seconds from its beginning to its answer (a tick); wait: nobody moves past the moment a thought is due (true); ahead:
+---  world seconds from its beginning to its answer (a tick), stops(err): true ends world:run with this error instead, and the next
+---  run asks again; wait: nobody moves past the moment a thought is due (true); ahead:
 ---  ticks that members may be ahead of the slowest, for which `reach` (how far they see) and `speed` (how far they move in a
 ---  tick) are needed (0); distance: between two members (of x and y, as a king goes on a chessboard); tied: members that are
 ---  stepped together however far apart; snapshot: world seconds between snapshots (3600); retries of a thought whose error may
@@ -136,6 +146,7 @@ end
 function World:close()
   scopes.check_self(self, World, "world:close()")
   if self.closed then return end
+  check_outside(self, "world:close()")
   self:stop()
   self.closed, M.live[self] = true, nil
   scopes.disown(self.home, self)
@@ -143,9 +154,8 @@ function World:close()
   self.feed:close()
   life.settle(self)
   if not self.torn then pcall(self.log.reach, self.log, self.engine.now) end
-  local _, err = combine.try(self.def.on_close or function() end, self)
-  self.log:close()
-  if err then error(err, 0) end
+  local guard <close> = setmetatable({}, { __close = function() self.log:close() end }) -- luacheck: ignore
+  if self.def.on_close then self.def.on_close(self) end
 end
 
 World.__close = World.close
@@ -165,7 +175,8 @@ end
 ---@param options? { speed?: number|"free", until_time?: number, ticks?: integer } speed: world seconds in a second (1), or "free":
 ---  as fast as steps and thoughts allow; until_time: world time; ticks: from now on
 ---@return "done"|"stopped" why it returned
----Raises `argument`; `script` for a step that failed: the world is as it was before that tick; `db`, `cancelled`.
+---Raises `argument`; `script` for a step that failed: the world is as it was before that tick; what a thought `stops` for; `db`,
+---`cancelled`.
 ---
 --- Example: `town:run { speed = "free", until_time = 22 * 3600 }`
 function World:run(options)
@@ -183,6 +194,7 @@ function World:run(options)
   end
   if o.until_time then goal = math.min(goal, self:ticks_until(o.until_time)) end
   local guard <close> = running.claim(self) -- luacheck: ignore
+  self.failure = nil -- of a run before: what failed is asked again
   self.thoughts:begin_all()
   local why = running.run(self, goal)
   if not self.closed then self.log:reach(self.engine.now) end
@@ -358,7 +370,8 @@ function World:ask(name, args, options)
     local left = ends - time.monotonic()
     if left <= 0 or not tasks.park("world.ask", left) and not row.done then
       errors.raise("timeout", ("world:ask: the input %q had no result within %g s"):format(name, seconds),
-        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world" or nil })
+        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world"
+          or next(self.engine.thinking) ~= nil and "a thought may be waited for, until it is due" or nil })
     end
   end
   if not row.done then errors.raise("cancelled", ("world:ask: the world %q was closed"):format(self.name)) end
@@ -467,7 +480,8 @@ end
 --- Example: `assert(town:hash() == other:hash())`
 function World:hash()
   check(self, "world:hash()")
-  return self.engine:hash()
+  local engine = self.engine
+  return (engine.apart and life.load(self, engine.now) or engine):hash() -- of the tick that all have come to
 end
 
 --- Watch it: an iterator of what steps emit, of inputs, of thoughts, and of what is done with the world.
@@ -498,8 +512,8 @@ end
 function World:at(moment)
   check(self, "world:at()")
   local tick = history.tick_of(self, "world:at", moment)
-  local engine = life.load(self, tick)
-  return { time = engine:time(tick), tick = tick, state = engine.state, thinking = engine.thinking }
+  local engine = life.past(self, tick)
+  return { time = engine:time(tick), tick = tick, state = data.copy(engine.state), thinking = data.copy(engine.thinking) }
 end
 
 local Changed = { __close = function(changed)
@@ -521,6 +535,7 @@ function World:back(moment)
   local changed <close> = setmetatable({ self }, Changed) -- luacheck: ignore
   while self.busy do life.wait_settled(self) end
   self.torn = tick
+  self.thoughts:stop()
   self.log:cut(tick)
   life.take_up(self, tick, true)
   self.anchor = nil

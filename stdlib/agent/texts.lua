@@ -60,9 +60,24 @@ function M.add(more)
   for name, text in next, more do BUILT_IN[name] = text end
 end
 
+--- Modules with texts of their own, which most runs never need: they are loaded where a name is asked for that is not known yet.
+local ELSEWHERE <const> = [[stoke.team.make stoke.team.debate stoke.team.graph stoke.team.handoffs stoke.team.ledger
+  stoke.team.mixture stoke.team.orchestrate stoke.team.plan stoke.team.reflect stoke.team.selector stoke.graph.extract
+  stoke.memory.think stoke.notes.ask stoke.person.words stoke.population stoke.population.persona stoke.population.words
+  stoke.study.extract stoke.study.judge stoke.study.talk]]
+
+local whole = false
+
+local function load_all()
+  if whole then return end
+  for name in ELSEWHERE:gmatch "%S+" do require(name) end
+  whole = true
+end
+
 --- Their names, sorted.
 ---@return string[]
 function M.names()
+  load_all()
   local names = {}
   for name in next, BUILT_IN do names[#names + 1] = name end
   table.sort(names)
@@ -76,6 +91,7 @@ end
 function M.check(where, given)
   if type(given) ~= "table" then errors.argument("%s: texts must be a table, got %s", where, errors.describe(given)) end
   for name, text in next, given do
+    if not BUILT_IN[name] then load_all() end
     local known = BUILT_IN[name]
     if not known then
       local near = type(name) == "string" and errors.suggest(name, M.names())

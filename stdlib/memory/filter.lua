@@ -76,8 +76,8 @@ function M.conditions(what, o)
   for name in next, o.tags or {} do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do
-    params["path" .. i] = "$." .. name
-    add(("json_extract(tags, :path%d) = :tag%d"):format(i, i), "tag" .. i, o.tags[name])
+    params["name" .. i] = name
+    add(("id IN (SELECT memory FROM NAME_tag WHERE name = :name%d AND value = :tag%d)"):format(i, i), "tag" .. i, o.tags[name])
   end
   return parts[1] and " AND " .. table.concat(parts, " AND ") or "", params
 end
@@ -106,7 +106,8 @@ function M.listing(self, given)
   return "true" .. where:gsub("NAME", self.name), params, whole("memory:list", "k", o.k, 20)
 end
 
-local SEARCH = { weights = "table", half_life = "number", min = "number", touch = "boolean", now = "number" }
+local SEARCH = { weights = "table", half_life = "number", min = "number", min_relevance = "number", touch = "boolean",
+  now = "number" }
 for name, kind in next, LIST do SEARCH[name] = kind end
 
 --- What memory:search is asked.
@@ -128,7 +129,7 @@ function M.question(self, query, given)
   local where, params = M.conditions(what, o)
   return { text = query and query:find "%S" and query or nil, k = whole(what, "k", o.k, 5), where = where, params = params,
     weights = M.weights(what, o.weights, self.weights), half_life = o.half_life or self.half_life, min = o.min,
-    touch = o.touch ~= false, now = o.now and o.now + 0.0 or time.now() }
+    min_relevance = o.min_relevance, touch = o.touch ~= false, now = o.now and o.now + 0.0 or time.now() }
 end
 
 return M

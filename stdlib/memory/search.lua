@@ -16,6 +16,8 @@ local M = {}
 
 --- How far both lists are read at first. As many memories, or fewer, are all compared.
 M.FIRST = 256
+--- As many that fit the conditions of a question, or fewer, are all compared.
+M.FEW = 4096
 --- Memories that are forgotten with one statement.
 M.PART = 500
 
@@ -68,6 +70,16 @@ end
 
 -- ---- how well memories fit a question ------------------------------------------------------------------------------------------
 
+--- All memories that fit the conditions of a question, where these leave few: they are compared directly then.
+local function few(self, q)
+  if q.where == "" then return nil end
+  local out = {}
+  for row in ask(self, q, "SELECT id, importance, used FROM NAME WHERE true WHERE_THESE LIMIT :most", { most = M.FEW + 1 }) do
+    out[#out + 1] = { id = row.id, importance = row.importance, used = row.used, rest = rest_of(q, row.importance, row.used) }
+  end
+  return #out <= M.FEW and out or nil
+end
+
 --- By their vectors: `top` gives the nearest in order, `of` the relevance of some.
 local function by_meaning(self, q)
   local vector = self.embed.ask({ q.text })[1]
@@ -102,7 +114,7 @@ local function by_words(self, q)
   local SELECT = "SELECT rowid AS id, -bm25(NAME_words) AS fit FROM NAME_words WHERE NAME_words MATCH :words"
   return { top = function(most) return read(SELECT .. " ORDER BY fit DESC, rowid DESC LIMIT :most", { most = most }) end,
     of = function(ids) return read(SELECT .. " AND rowid IN (SELECT value FROM json_each(:ids))", { ids = list(ids) }) end,
-    least = 0 }
+    least = 0, anchor = true } -- what the best one has is 1, whatever is compared
 end
 
 -- ---- the best ------------------------------------------------------------------------------------------------------------------
@@ -125,9 +137,9 @@ end
 
 local function cut(q, rows)
   local out = {}
-  for i = 1, math.min(q.k, #rows) do
-    if q.min and rows[i].score < q.min then break end
-    out[i] = rows[i]
+  for _, row in ipairs(rows) do
+    if #out == q.k or q.min and row.score < q.min then break end
+    if not q.min_relevance or not row.relevance or row.relevance >= q.min_relevance then out[#out + 1] = row end
   end
   return out
 end
@@ -162,15 +174,17 @@ end
 ---@return { id: integer, score: number, relevance?: number, recency: number }[]
 ---Raises `db`, `cancelled`, and what embedding raises.
 function M.best(self, q)
-  local most = math.max(M.FIRST, q.k)
-  local rest = by_rest(self, q, q.text and most or q.k)
+  local most, all = math.max(M.FIRST, q.k), few(self, q)
+  local rest = all or by_rest(self, q, q.text and most or q.k)
   if not q.text or #rest == 0 then return cut(q, scored(q, rest)) end
   local fit = self.vectors and by_meaning(self, q) or by_words(self, q)
+  if all then return cut(q, scored(q, all, relevances(fit.anchor and fit.top(1) or {}, all, fit), fit.least)) end
   while true do
     local top = fit.top(most)
     local rows = scored(q, union(self, q, top, rest), relevances(top, rest, fit), fit.least)
     if #rest < most then return cut(q, rows) end -- all that fit have been seen
     local last = #top < most and fit.least or top[#top].relevance
+    if q.min_relevance and last < q.min_relevance then return cut(q, rows) end -- all that are relevant have been seen
     local above = q.weights.relevance * last + rest[#rest].rest
     if rows[q.k] and rows[q.k].score > above + CLOSE then return cut(q, rows) end
     most = most * 4

@@ -4,7 +4,9 @@
 const GLYPH_PX = 14; // from the middle of a shape to its edge
 const NEAR_PX = 26; // how near a finger must be
 
+// Places count from 1, texts from 0.
 const isWall = (rows, x, y) => rows[y]?.[x] === "#";
+const isFloor = (rows, x, y) => rows[y]?.[x] !== undefined && !isWall(rows, x, y);
 
 // Walls are lines through the middle of their tiles, in one path: runs of a row, runs of a column, and lone tiles. Where walls are
 // two tiles thick in both directions, they are filled.
@@ -54,6 +56,27 @@ function boxOf(members) {
     [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x), Math.max(bottom, y)];
   }
   return left > right ? null : { x: left - 2, y: top - 2, width: right - left + 5, height: bottom - top + 5 };
+}
+
+const covers = (a, b) => Math.max(0, Math.min(a.right, b.right) - Math.max(a.x, b.x))
+  * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.y, b.y));
+
+// Where a bubble stands: above or below the head, to its left or right.
+function bubblePlace(head, { width, height, lift }, frame, taken, heads) {
+  let best = null;
+  for (const below of [false, true]) {
+    const top = below ? head[1] + lift + 12 : head[1] - lift - height;
+    for (const share of [0.5, 0.25, 0.75, 0.1, 0.9]) {
+      const x = Math.max(4, Math.min(head[0] - width * share, frame.width - width - 4));
+      const y = Math.max(4, Math.min(top, frame.height - height - 4));
+      const box = { x, y, right: x + width, bottom: y + height, below };
+      const over = taken.reduce((sum, other) => sum + covers(box, other), 0);
+      const on = heads.filter(([hx, hy]) => hx > x - 10 && hx < box.right + 10 && hy > y - 10 && hy < box.bottom + 10).length;
+      box.cost = over * 2 + on * 300 + Math.abs(y - top) * 20 + (below ? 60 : 0) + Math.abs(share - 0.5) * 40;
+      if (!best || box.cost < best.cost) best = box;
+    }
+  }
+  return best;
 }
 
 class TownMap {
@@ -113,7 +136,7 @@ class TownMap {
   // Names and shapes keep their size on the screen, whatever the size of the map.
   resized() {
     const box = this.box ?? { x: 0, y: 0, width: 10, height: 10 };
-    fill(this.night, box, []);
+    fill(this.night, { x: box.x + 0.3, y: box.y + 0.3, width: box.width - 0.6, height: box.height - 0.6, rx: 0.4 }, []);
     this.svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
     this.node.style.setProperty("--ratio", String(box.width / box.height));
     const { width, height } = this.svg.getBoundingClientRect();
@@ -254,37 +277,39 @@ class TownMap {
     this.bubbles.delete(id);
   }
 
+  // Words that were said long ago, for the world, are there as long as it takes to read them.
+  hushOld(time) {
+    const now = performance.now();
+    for (const [id, { at }] of [...this.bubbles]) {
+      const said = this.members[id]?.said?.time;
+      if (now - at > 2500 && said !== undefined && time - said > 180) this.hush(id);
+    }
+  }
+
   hushAll() { for (const id of [...this.bubbles.keys()]) this.hush(id); }
 
-  // Above the head, inside the map, and none over another: later ones give way upwards, then downwards.
+  // Near the head, inside the map, and as far as can be over no other bubble and nobody's head: of a few places the best.
   placeBubbles() {
     if (this.bubbles.size === 0) return;
     const frame = this.node.getBoundingClientRect();
+    const heads = [...this.nodes.keys()].map((id) => this.onScreen(id)).filter(Boolean);
+    const sizes = new Map([...this.bubbles].map(([id, { node }]) => [id, [node.offsetWidth, node.offsetHeight]]));
     const taken = [];
-    const order_ = [...this.bubbles].sort((a, b) => (this.members[b[0]]?.y ?? 0) - (this.members[a[0]]?.y ?? 0));
-    const sizes = new Map(order_.map(([id, { node }]) => [id, [node.offsetWidth, node.offsetHeight]]));
-    for (const [id, { node }] of order_) {
-      const at = this.middle(id);
-      if (!at) continue;
+    for (const [id, { node }] of [...this.bubbles].reverse()) { // the newest has the first choice
+      const head = this.onScreen(id);
+      if (!head) continue;
       const [width, height] = sizes.get(id);
-      const headX = this.left + (at[0] - this.box.x) * this.scale;
-      const headY = this.top + (at[1] - this.box.y) * this.scale;
-      const lift = (GLYPH_PX + 8) * (this.size ?? 1);
-      const x = Math.max(4, Math.min(headX - width / 2, frame.width - width - 4));
-      const clash = (y) => taken.find((other) => x < other.right && x + width > other.x && y < other.bottom && y + height > other.y);
-      let y = headY - lift - height;
-      for (let other = clash(y); other && y > 4; other = clash(y)) y = other.y - height - 4;
-      if (y < 4) {
-        y = headY + lift + 12;
-        for (let other = clash(y), tries = 0; other && tries < 8; other = clash(y), tries++) y = other.bottom + 4;
-      }
-      y = Math.max(4, Math.min(y, frame.height - height - 4));
-      taken.push({ x, y, right: x + width, bottom: y + height });
-      node.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-      node.style.setProperty("--tail", `${Math.max(12, Math.min(headX - x, width - 12)).toFixed(1)}px`);
-      node.classList.toggle("below", y > headY);
-      node.classList.toggle("away", Math.abs(y > headY ? headY + lift + 12 - y : headY - lift - height - y) > 6);
+      const best = bubblePlace(head, { width, height, lift: (GLYPH_PX + 7) * (this.size ?? 1) }, frame, taken, heads);
+      taken.push(best);
+      node.style.transform = `translate(${best.x.toFixed(1)}px, ${best.y.toFixed(1)}px)`;
+      node.style.setProperty("--tail", `${Math.max(12, Math.min(head[0] - best.x, width - 12)).toFixed(1)}px`);
+      node.classList.toggle("below", best.below);
     }
+  }
+
+  onScreen(id) {
+    const at = this.middle(id);
+    return at && [this.left + (at[0] - this.box.x) * this.scale, this.top + (at[1] - this.box.y) * this.scale];
   }
 
   // ---- clicks -------------------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class People {
     const place = ids.indexOf(this.at);
     const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: ids.length - 1 }[event.key];
     if (to !== undefined && ids[to]) this.focus(ids[to]);
-    else if ((event.key === "Enter" || event.key === " ") && this.at) this.onPick(this.at);
+    else if (event.key === "Enter" && this.at) this.onPick(this.at); // space is the world's
     else return;
     event.preventDefault();
     event.stopPropagation();

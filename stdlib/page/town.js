@@ -228,6 +228,7 @@ class Town {
     this.drawPerson(members, shown.clock.time);
     this.drawWorld(shown);
     this.drawPlayer();
+    if (!this.past) this.map.hushOld(clock.time);
     this.map.light(shown.clock.time);
     this.map.describe(this.summary(members));
   }
@@ -422,6 +423,7 @@ class Town {
 
   walk(x, y) {
     if (!this.me || this.past || !this.app.may || !this.inputs.includes("walk")) return;
+    if (this.map.map && !isFloor(this.map.map.rows, x - 1, y - 1)) return;
     attempt(order(this.id, "input", { name: "walk", args: { x, y }, member: this.me }));
   }
 
@@ -460,7 +462,7 @@ class Town {
       m: () => this.map.svg.focus(),
       t: () => this.timeline.range.focus(),
       "/": () => (this.me ? this.words.focus() : this.people.search.hidden || this.people.search.focus()),
-      Escape: () => (this.past !== null ? this.look(null) : this.selected !== null && this.pick(null, true)),
+      Escape: () => (this.timeline.past !== null ? this.look(null) : this.selected !== null && this.pick(null, true)),
     };
     if (!keys[event.key]) return false;
     keys[event.key]();

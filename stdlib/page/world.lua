@@ -115,21 +115,30 @@ local function news_of(event)
     data = event.data ~= nil and data.plain(event.data, 600) or nil }
 end
 
---- What the world tells, until the next look takes it; beyond what fits the oldest give way, and are counted.
+local function hear_one(self, event, late)
+  if event.n then self.heard = event.n end
+  if event.type == "gap" then
+    if not late then self.missed = self.missed + event.lost end
+    return
+  end
+  if event.type == "thought" then return end -- what comes of it tells more
+  self.news[#self.news + 1] = news_of(event)
+  if #self.news > NEWS then
+    table.remove(self.news, 1)
+    if not late then self.missed = self.missed + 1 end
+  end
+end
+
+--- What the world tells, until the next look takes it; beyond what fits the oldest give way, and are counted. Of what happened
+--- before anybody looked, the newest are told.
 local function hear(self, stream)
   while true do
     stream:watched()
-    for event in self.world:events { from = self.heard and self.heard + 1 or nil, cap = 1000 } do
-      if event.n then self.heard = event.n end
-      if event.type == "gap" then
-        self.missed = self.missed + event.lost
-      elseif event.type ~= "thought" then -- what came of it tells more
-        self.news[#self.news + 1] = news_of(event)
-      end
-      if #self.news > NEWS then
-        table.remove(self.news, 1)
-        self.missed = self.missed + 1
-      end
+    local late = self.heard == nil
+    local reader <close> = self.world:events { from = (self.heard or 0) + 1, cap = 1000 }
+    for event in reader do
+      hear_one(self, event, late)
+      if not reader:waiting() then late = false end
       if stream.count == 0 then break end
     end
     time.sleep(EVERY)

@@ -5,11 +5,13 @@
 --- A model that answers nonsense is told so once; then the person does nothing. An error that asking again cannot mend is raised.
 
 local combine = require "core.combine"
+local errors = require "core.errors"
 local json = require "core.json"
 local agents = require "stoke.agent"
 local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
 local reading = require "stoke.reading"
+local schedules = require "core.schedule"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
 local turns = require "stoke.person.turn"
@@ -24,13 +26,17 @@ local M = {}
 ---@param db? stoke.db.database
 ---@param origin? table<string, stoke.memory> of the world that this one, in memory, is a branch of
 ---@return table<string, stoke.memory> by id
----Raises what stoke.memory raises.
+---Raises `argument` in a durable run, and what stoke.memory raises.
 ---
 --- Example: `local kept = mind.open(defs, world.db)`
 function M.open(defs, db, origin)
-  local kept = {}
+  local kept, durable = {}, schedules.any and schedules.own()
   for _, def in ipairs(defs) do
     if def.memory then
+      if durable then
+        errors.raise("argument", ("stoke.person %s: a memory of a world in memory would be gone when the durable run is resumed")
+          :format(def.id), { hint = "memory = false; or keep the world in a file, outside of durable runs" })
+      end
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
@@ -82,6 +88,20 @@ end
 --- Errors of an answer, not of asking: the person does what it can with the text.
 local SPOILT <const> = { invalid_output = true, limit = true, loop = true, max_steps = true }
 
+--- Errors that pass, or are one question's: the day goes on without that thought. All others end the run of the world: a server
+--- that is not there, a model that it does not have, a mistake in the definition.
+local PASSES <const> = { timeout = true, deadline = true, overloaded = true, incomplete = true, protocol = true,
+  context_overflow = true }
+
+--- Does an error end the run of the world?
+---@param err stoke.error
+---@return boolean
+---
+--- Example: `thoughts.turn.stops = mind.stops`
+function M.stops(err)
+  return not PASSES[err.kind] and not (err.kind == "http" and (rawget(err, "status") or 0) >= 500)
+end
+
 --- The agent that asks. Its schema's text is one of ours: the actions stand in the question.
 local function asker(def, name, shape, tokens)
   local options = { temperature = 0.8, num_predict = tokens }
@@ -102,6 +122,11 @@ local function ask(agent, messages)
   local work = rawget(err, "work")
   return work and work.text or "", err.message
 end
+
+--- Could this person be asked? What the agent takes of its definition is checked before the world begins.
+---@param def table
+---Raises `argument`, `usage`.
+function M.check(def) asker(def, "person_shape", schema { done = "boolean" }, 1) end
 
 local function user(text) return { role = "user", content = text } end
 

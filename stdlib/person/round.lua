@@ -3,6 +3,7 @@
 --- and the calls for loaded models go first: then models change places as seldom as can be.
 
 local pools = require "stoke.model.pool"
+local schedules = require "core.schedule"
 local tasks = require "core.task"
 
 local M = {}
@@ -57,11 +58,12 @@ local function release(self)
   for _, one in ipairs(list) do tasks.wake(one.task) end
 end
 
---- Somebody begins to think.
+--- Somebody begins to think. In a durable run nobody waits for the others: when the last one is ready is no part of the run.
 ---@return stoke.person.seat seat to be closed
 ---
 --- Example: `local seat <close> = round:enter()`
 function Round:enter()
+  if schedules.any and schedules.own() then return setmetatable({ round = self, open = false }, Seat) end
   self.preparing = self.preparing + 1
   return setmetatable({ round = self, open = true }, Seat)
 end

@@ -2,25 +2,23 @@
 
 local errors = require "core.errors"
 local combine = require "core.combine"
+local each = require "stoke.study.each"
 local kept = require "stoke.study.kept"
 local line = require "core.text".line
 local names = require "stoke.population.names"
-local persona = require "stoke.population.persona"
+local persona = require "stoke.person.persona"
 local schema = require "stoke.schema"
-local scopes = require "core.scope"
 local seeds = require "stoke.population.seeds"
 local texts = require "stoke.agent.texts"
 
 local M = {}
 
 texts.add {
-  population_words = { "what a model is asked of each person of a population", "about facts", "Invent one person for a survey: "
-    .. "{about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: with a habit, a worry, and "
-    .. "something "
-    .. "disliked." },
-  population_name = { "added to it where the model gives the names, too", "letter", "Give the full name; the given name begins "
-    .. "with "
-    .. "{letter}." },
+  population_words = { "what a model is asked of each person of a population", "about facts",
+    "Invent one person for a survey: {about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: "
+    .. "with a habit, a worry, and something disliked." },
+  population_name = { "added to it where the model gives the names, too", "letter",
+    "Give the full name; the given name begins with {letter}." },
   population_taken = { "where somebody has the name already", "name",
     "Somebody else is called {name}. Answer again, with another name." },
 }
@@ -74,8 +72,8 @@ end
 ---@param person table
 ---@return stoke.study.question
 function M.question(given, person)
-  local facts = persona.facts(person.persona)
-  if person.name then facts = ("name: %s\n%s"):format(person.name, facts) end
+  local facts = persona.text(given.where, person.persona)
+  if person.name then facts = ("Name: %s. %s"):format(person.name, facts) end
   local said = texts.of("population_words", given.texts, { about = given.about, facts = facts })
   if not person.name then
     local letter = names.letter(seeds.stream(given.seed, "letter", person.id))
@@ -110,13 +108,12 @@ end
 
 --- All first answers, in the order of the people; false where none fitted.
 local function answers_of(given, people, questions)
-  local scope <close> = scopes.open {}
-  local answers = scope:map(people, function(person, i)
+  local answers = each.map(given, "words", people, function(person, i)
     questions[i] = M.question(given, person)
     local answer, err = ask(given, questions[i])
     if err then given.failed[#given.failed + 1] = { id = person.id, why = err.message } end
     return answer or false
-  end, { limit = given.at_once })
+  end)
   table.sort(given.failed, function(a, b) return a.id < b.id end)
   return answers
 end

@@ -99,9 +99,9 @@ end
 
 local function keep(store, key, q, question, answer)
   if not store.db then return end
-  store.db:exec("INSERT OR REPLACE INTO study_answer (key, step, who, model, question, answer, created) VALUES (?, ?, ?, ?, ?, "
-    .. "?, ?)",
-    key, q.step, q.who, q.model, errors.check(json.encode(question)), errors.check(json.encode(answer)), time.now() + 0.0)
+  store.db:exec([[INSERT OR REPLACE INTO study_answer (key, step, who, model, question, answer, created)
+    VALUES (?, ?, ?, ?, ?, ?, ?)]], key, q.step, q.who, q.model, errors.check(json.encode(question)),
+    errors.check(json.encode(answer)), time.now() + 0.0)
 end
 
 --- Ask, or give the answer that there is.

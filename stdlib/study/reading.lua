@@ -27,17 +27,50 @@ function M.transcript(turns, may_cite)
   return table.concat(parts, "\n"), lines, numbers
 end
 
---- The numbers that may be cited, and 0, as a schema.
+--- The numbers that may be cited, and 0, as a schema. 0 stands last: small models take what comes first.
 ---@param numbers integer[]
 ---@return table
 function M.line(numbers)
-  return { type = "integer", enum = json.array(table.move(numbers, 1, #numbers, 2, { 0 })) }
+  local all = table.move(numbers, 1, #numbers, 1, {})
+  all[#all + 1] = 0
+  return { type = "integer", enum = json.array(all) }
 end
 
-local WORDS = { zero = 0, one = 1, two = 2, three = 3, four = 4, five = 5, six = 6, seven = 7, eight = 8, nine = 9, ten = 10,
-  eleven = 11, twelve = 12, thirteen = 13, fourteen = 14, fifteen = 15, sixteen = 16, seventeen = 17, eighteen = 18,
-  nineteen = 19, twenty = 20, thirty = 30, forty = 40, fifty = 50, sixty = 60, seventy = 70, eighty = 80, ninety = 90,
-  hundred = 100, thousand = 1000 }
+local UNITS = { zero = 0, one = 1, two = 2, three = 3, four = 4, five = 5, six = 6, seven = 7, eight = 8, nine = 9, ten = 10,
+  eleven = 11, twelve = 12, thirteen = 13, fourteen = 14, fifteen = 15, sixteen = 16, seventeen = 17, eighteen = 18, nineteen = 19 }
+local TENS = { twenty = 20, thirty = 30, forty = 40, fifty = 50, sixty = 60, seventy = 70, eighty = 80, ninety = 90 }
+
+--- The numbers that stand in a text as English words: "two hundred and thirty-five", "two point five".
+local function spoken(text)
+  local out, total, part, open = {}, 0, 0, false
+  local function flush()
+    if open then out[#out + 1] = total + part end
+    total, part, open = 0, 0, false
+  end
+  local point
+  for word in text:lower():gmatch "%a+" do
+    local unit, ten = UNITS[word], TENS[word]
+    if point then
+      if unit and unit < 10 then out[#out + 1] = tonumber(("%d.%d"):format(point, unit)) end
+      point = nil
+    elseif word == "point" and open then
+      point = total + part
+      flush()
+    elseif word == "hundred" then
+      part, open = math.max(part, 1) * 100, true
+    elseif word == "thousand" then
+      total, part, open = total + math.max(part, 1) * 1000, 0, true
+    elseif unit or ten then
+      local room = ten and part % 100 == 0 or unit and (part % 100 == 0 or unit < 10 and part % 100 >= 20 and part % 10 == 0)
+      if open and not room then flush() end
+      part, open = part + (unit or ten), true
+    elseif not (word == "and" and open and part % 100 == 0 and total + part > 0) then
+      flush()
+    end
+  end
+  flush()
+  return out
+end
 
 --- The words of a text between blanks, folded.
 local function words_of(text)
@@ -46,7 +79,7 @@ local function words_of(text)
   return " " .. table.concat(out, " ") .. " "
 end
 
---- Does a text hold a number: in digits (also 1,000 and 2,50), or as a word?
+--- Does a text hold a number: in digits (also 1,000 and 2,50), or in words?
 local function holds_number(text, number)
   for digits in text:gmatch "%d[%d.,]*" do
     digits = digits:gsub("[.,]+$", "")
@@ -57,8 +90,8 @@ local function holds_number(text, number)
       if value and math.abs(value - math.abs(number)) < 1e-9 then return true end
     end
   end
-  for word in text:lower():gmatch "%a+" do
-    if WORDS[word] == number then return true end
+  for _, value in ipairs(spoken(text)) do
+    if math.abs(value - math.abs(number)) < 1e-9 then return true end
   end
   return false
 end

@@ -1,6 +1,8 @@
 --- What a study has found: rows for statistics, and beside each cell the turn that it rests on.
 
 local errors = require "core.errors"
+local json = require "core.json"
+local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local stats = require "stoke.stats"
 
@@ -11,7 +13,8 @@ local M = {}
 ---@field turn integer the number of the turn in study.turns
 ---@field from string who said it: the id of a person
 ---@field quote string the sentence, or the whole turn
----@field held? "words"|"asked" how it was found to hold: the value stands in the turn, or the model was asked whether it follows
+---@field held? "words"|"asked"|"given" how it was found to hold: the value stands in the turn, the model was asked whether it
+---  follows, or the turn is that value
 
 ---@class stoke.study.table
 ---@field columns string[]
@@ -33,6 +36,38 @@ function M.new(fields, of_people)
   return setmetatable({ columns = columns, fields = names, of_people = of_people, added = 0, rows = {}, cells = {}, refused = {},
     failed = {} },
     Table)
+end
+
+--- A table of answers that have values: each cell rests on the answer's own turn, and nothing is asked.
+---@param where string
+---@param answers table[] of study:ask
+---@return stoke.study.table
+---Raises `argument`.
+function M.of_answers(where, answers)
+  errors.list(where .. ": answers", answers)
+  local columns = {}
+  for i, answer in ipairs(answers) do
+    if type(answer) ~= "table" or type(answer.id) ~= "string" then
+      errors.argument("%s: answers[%d] is none of study:ask: %s", where, i, errors.describe(answer))
+    end
+    local value = answer.value
+    if not answer.failed and (type(value) ~= "table" or json.is_array(value)) then
+      errors.argument("%s: the answer of %s has no value with fields; ask with output = { field = \"number\" }", where, answer.id)
+    end
+    for name in next, value or {} do columns[name] = { name = name } end
+  end
+  local fields = {}
+  for i, name in ipairs(ordered.names(columns)) do fields[i] = columns[name] end
+  local made = M.new(fields, true)
+  for _, answer in ipairs(answers) do
+    local cells = {}
+    for name, value in next, answer.value or {} do
+      cells[name] = { value = value, turn = answer.turn, from = answer.id, quote = answer.text, held = "given" }
+    end
+    made:add(answer, cells)
+    if answer.failed then made.failed[#made.failed + 1] = { id = answer.id, why = answer.failed } end
+  end
+  return made
 end
 
 --- Add a row.

@@ -2,6 +2,7 @@
 --- said, and the talks it was in; nothing else.
 
 local combine = require "core.combine"
+local each = require "stoke.study.each"
 local kept = require "stoke.study.kept"
 local persona = require "stoke.population.persona"
 local schema = require "stoke.schema"
@@ -13,9 +14,9 @@ local M = {}
 
 texts.add {
   study_said = { "what another person of a talk has said", "name text", "{name}: {text}" },
-  study_group = { "added to the instructions of a person in a talk", "name others", "You talk with {others}. Say what {name} "
-    .. "thinks, "
-    .. "and only that: what is new, or where {name} sees it otherwise. Agree only where {name} really does." },
+  study_group = { "added to the instructions of a person in a talk", "name others",
+    "You talk with {others}. Say what {name} thinks, and only that: what is new, or where {name} sees it otherwise. Agree only "
+    .. "where {name} really does." },
   study_go_on = { "to a person who speaks twice in a row", "", "Go on." },
 }
 
@@ -71,7 +72,7 @@ end
 ---@return stoke.study.question
 function M.question(study, person, step, more, output, said)
   local messages, spoken = messages_of(study, person, more)
-  local instructions = persona.instructions(person, study.texts)
+  local instructions = persona.instructions("stoke.study: " .. person.id, person, study.texts)
   local options = { temperature = 0.8 }
   for name, value in next, study.options or {} do options[name] = value end
   if options.seed == nil then options.seed = seeds.of(study.seed, step, person.id, spoken) end
@@ -108,14 +109,10 @@ end
 function M.ask(study, people, question, output)
   local shape = output ~= nil and schema(output) or nil
   local put_turns, said = put(study, people, question)
-  local results
-  do
-    local scope <close> = scopes.open {}
-    results = scope:map(people, function(person, i)
-      local answer, err = M.answer(study, M.question(study, person, "ask", { put_turns[i] }, shape))
-      return answer or { failed = err.message }
-    end, { limit = study.at_once })
-  end
+  local results = each.map(study, "ask", people, function(person, i)
+    local answer, err = M.answer(study, M.question(study, person, "ask", { put_turns[i] }, shape))
+    return answer or { failed = err.message }
+  end)
   for _, turn in ipairs(said) do study:say(turn) end
   local answers = {}
   for i, person in ipairs(people) do
@@ -149,7 +146,7 @@ local function spoken_to(study, people, person, turns)
 end
 
 --- One group talks: each person once a round, in an order that is drawn anew. Its turns, not yet said.
-local function talk(study, people, topic, rounds, failed)
+local function talk(study, people, topic, rounds, failed, spoken)
   local turns = { study:new_turn("discuss", study.moderator, nil, topic, people) }
   for round = 1, rounds do
     local order = seeds.stream(study.seed, "order", #study.turns, people[1].id, round):permutation(#people)
@@ -161,6 +158,7 @@ local function talk(study, people, topic, rounds, failed)
       else
         failed[#failed + 1] = { id = person.id, why = err.message }
       end
+      spoken()
     end
   end
   return turns
@@ -170,10 +168,15 @@ end
 function M.discuss(study, groups, topic, rounds)
   local failed = {}
   local talks
-  for i = 1, #groups do failed[i] = {} end
+  local done, total = 0, 0
+  for i, people in ipairs(groups) do failed[i], total = {}, total + #people * rounds end
+  local function spoken()
+    done = done + 1
+    each.tell(study, "discuss", done, total)
+  end
   do
     local scope <close> = scopes.open {}
-    talks = scope:map(groups, function(people, i) return talk(study, people, topic, rounds, failed[i]) end,
+    talks = scope:map(groups, function(people, i) return talk(study, people, topic, rounds, failed[i], spoken) end,
       { limit = study.at_once })
   end
   local out, all = {}, {}

@@ -7,6 +7,7 @@
 local make = require "stoke.team.make"
 local texts = require "stoke.agent.texts"
 local vote = require "stoke.team.vote"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -19,85 +20,94 @@ texts.add {
     .. "leave out what is wrong." },
 }
 
---- The answers but one, with their names.
-local function others(talk, members, answers, but)
+--- The answers but one, with the names of who gave them; who has none is named, too.
+local function others(talk, state, but)
   local lines = {}
-  for i, member in ipairs(members) do
-    if i ~= but and answers[i] then
-      lines[#lines + 1] = talk:words("team_said", { agent = member.name, text = answers[i].text })
+  for i, member in ipairs(state.members) do
+    local answer, err = state.answers[i], state.out[i]
+    if i ~= but and (answer or err) then
+      lines[#lines + 1] = answer and talk:words("team_said", { agent = state.who[i].name, text = answer.text })
+        or talk:words("team_gap", { agent = member.name, problem = err.message })
     end
   end
-  return table.concat(lines, "\n\n")
+  return lines
 end
 
---- One round: everybody answers at the same time.
-local function round(talk, team, conversations, answers)
-  local before = answers
-  local list = talk:each(team.members, function(member, i)
-    local messages = conversations[i]
-    if before then
-      if not before[i] then return nil end -- it failed, and is out
-      messages[#messages + 1] = { role = "assistant", content = before[i].text }
-      messages[#messages + 1] = { role = "user", content = talk:words("debate_round",
-        { answers = others(talk, team.members, before, i) }) }
-    end
-    return messages, { plain = true, otherwise = "go_on", why = "debates" }, member
+--- What a member is asked in a later round: its conversation, in which its own answer and those of the others are the newest.
+local function asked_again(talk, state, lines, i)
+  local messages = state.conversations[i]
+  local at = #messages + 2
+  messages[at - 1] = { role = "assistant", content = state.answers[i].text }
+  return window.elastic(lines, function(parts)
+    messages[at] = { role = "user", content = talk:words("debate_round", { answers = table.concat(parts, "\n\n") }) }
+    return messages
   end)
-  local out, count = {}, 0
+end
+
+--- One round: everybody that is still in it answers at the same time. Who fails is out; what it said before stands.
+local function round(talk, state)
+  local lines, hows, count = {}, {}, 0
+  for i in ipairs(state.members) do lines[i] = state.answers[i] and others(talk, state, i) or nil end
+  local list, who = talk:each(state.members, function(_, i)
+    if state.out[i] then return nil end
+    local messages, shorter = state.conversations[i], nil
+    if lines[i] then messages, shorter = asked_again(talk, state, lines[i], i) end
+    hows[i] = { plain = true, otherwise = "go_on", why = "debates", shorter = shorter }
+    return messages, hows[i]
+  end)
   for i, result in ipairs(list) do
-    out[i] = result or false
     if result then
       count = count + 1
-      talk:say(team.members[i], result, true)
+      state.answers[i], state.who[i] = result, who[i]
+      talk:say(who[i], result, true)
+    elseif hows[i] then
+      state.out[i] = hows[i].failed
     end
   end
-  return out, count
+  return count
 end
 
---- Do all that are left say the same?
-local function agree(team, answers)
-  local key
-  for i in ipairs(team.members) do
-    if answers[i] then
-      local own = vote.key(answers[i])
-      if key and own ~= key then return false end
-      key = own
-    end
+--- The only answer, or one that all have given; nil: there is something to judge.
+local function settled(state, count)
+  local first, key
+  for i in ipairs(state.members) do
+    local answer = state.answers[i]
+    if answer and first and (count == 1 or vote.key(answer) ~= key) then return nil end
+    if answer then first, key = first or answer, vote.key(answer) end
   end
-  return true
-end
-
-local function first_of(answers)
-  for _, result in ipairs(answers) do
-    if result then return result end
-  end
+  return first
 end
 
 local function play(talk, team)
-  local conversations, answers = {}, nil
-  for i in ipairs(team.members) do conversations[i] = talk:view() end
-  for n = 1, team.rounds do
-    local count
-    answers, count = round(talk, team, conversations, answers)
-    talk:tell { type = "progress", round = n, answers = count }
-    if count == 0 then return talk:answer() end -- raises
-    if count == 1 or agree(team, answers) then
-      talk.stopped = count == 1 and "one answer was left" or ("all agree after round %d"):format(n)
-      local result = first_of(answers)
+  local state, rounds = { members = team.members, conversations = {}, answers = {}, who = {}, out = {} }, 0
+  for i in ipairs(team.members) do state.conversations[i] = talk:view() end
+  repeat
+    local count = round(talk, state)
+    rounds = rounds + 1
+    talk:tell { type = "progress", round = rounds, answers = count }
+    local result = settled(state, count)
+    if not result and not next(state.answers) then return talk:answer() end -- raises
+    if result then
+      talk.stopped = count == 1 and "one answer was left" or ("all agree after round %d"):format(rounds)
       return result.text, result.output
     end
-  end
-  local question = talk:words("debate_judge", { task = talk:goal(), answers = others(talk, team.members, answers) })
-  local result, who = talk:ask(team.judge or make.inner(team, "judge"), { { role = "user", content = question } },
-    { plain = true, why = "judges" })
-  if not result then error(who, 0) end
-  talk.stopped = ("judged after %d rounds"):format(team.rounds)
-  return talk:say(who, result, true), result.output
+  until rounds == team.rounds or count < 2
+  local messages, shorter = window.elastic(others(talk, state), function(parts, short)
+    return talk:question("debate_judge", { task = talk:goal(short), answers = table.concat(parts, "\n\n") },
+      not team.judge and team.sees)
+  end)
+  local text, value = talk:conclude(team.judge or make.inner(team, "judge"), messages,
+    { plain = true, why = "judges", shorter = shorter })
+  talk.stopped = text and ("judged after %d rounds"):format(rounds) or "the judge failed"
+  return text or table.concat(others(talk, state), "\n\n"), value
 end
+
+local BOUNDED <const> = "`rounds` says how often they answer, `budget` and `deadline` what they cost"
 
 local PATTERN = { name = "debate", play = play, first = make.first_alone,
   members = 2, options = { rounds = "number", judge = "table" },
-  texts = { "debate_round", "debate_judge", "team_earlier", "team_said", "team_again" } }
+  refuses = { max_turns = BOUNDED, stop = BOUNDED },
+  texts = { "debate_round", "debate_judge", "team_earlier", "team_said", "team_again", "team_gap" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)

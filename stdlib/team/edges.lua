@@ -1,4 +1,4 @@
---- The options of a graph (stdlib/team/graph.lua), checked: edges, joins, and with whom it begins.
+--- The edges of a graph (stdlib/team/graph.lua): its options, checked, and who is next.
 
 local errors = require "core.errors"
 local make = require "stoke.team.make"
@@ -53,6 +53,66 @@ function M.read(team, given, where)
   if not next(team.begin) then
     errors.argument("%s: every member comes after another one; say with whom it begins: begin = %q", where, team.members[1].name)
   end
+end
+
+-- ---- a run -----------------------------------------------------------------------------------------------------------------
+
+--- Which edges lead on from a member that has said this.
+---@param team table
+---@param talk stoke.team.talk
+---@param member stoke.agent
+---@param text string
+---@return table[] edges
+function M.follow(team, talk, member, text)
+  local out = {}
+  for _, edge in ipairs(team.edges) do
+    if edge.from == member.name and (not edge.when or edge.when(text, talk)) then out[#out + 1] = edge end
+  end
+  return out
+end
+
+--- Something has come to a member: is it ready? One that waits for all has to hear from each of those before it.
+---@param team table
+---@param state table
+---@param edge table
+---@param text string
+---@return boolean
+function M.arrive(team, state, edge, text)
+  local came = state.came[edge.to]
+  for i, one in ipairs(came) do
+    if one.name == edge.from then table.remove(came, i) break end -- the newest counts
+  end
+  came[#came + 1] = { name = edge.from, text = text }
+  return team.join[edge.to] ~= "all" or #came >= #team.before[edge.to]
+end
+
+--- The members that are next, in their order; those that have worked too often are left out, and those beyond the last message.
+---@param talk stoke.team.talk
+---@param team table
+---@param state table
+---@param names table<string, true>
+---@return stoke.agent[] members
+---@return string|nil tired one of those that have worked too often
+function M.ready(talk, team, state, names)
+  local list, tired, left = {}, nil, talk:most() - #talk.turns
+  for _, member in ipairs(team.members) do
+    if names[member.name] and #list < left then
+      if (state.visits[member.name] or 0) < team.max_visits then list[#list + 1] = member else tired = tired or member.name end
+    end
+  end
+  return list, tired
+end
+
+--- The members to whom something has come, and which still wait.
+---@param team table
+---@param state table
+---@return string[]|nil names nil: none
+function M.waiting(team, state)
+  local names = {}
+  for _, member in ipairs(team.members) do
+    if state.came[member.name][1] then names[#names + 1] = member.name end
+  end
+  return names[1] and names or nil
 end
 
 return M

@@ -11,6 +11,7 @@ local history = require "stoke.agent.history"
 local edges = require "stoke.team.edges"
 local make = require "stoke.team.make"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -20,93 +21,66 @@ texts.add {
 
 -- ---- a run: rounds of all that are ready ----------------------------------------------------------------------------------------
 
---- What a member reads: the task, then what comes to it; what it said itself before are its answers.
+--- What a member reads: the task, then what comes to it; what it said itself before are its answers. Made again, with what comes
+--- to it cut, where that does not fit.
 local function conversation(talk, state, member, came)
-  local lines = {}
-  for _, from in ipairs(came) do
-    lines[#lines + 1] = talk:words("graph_input", { agent = from.name, text = from.text })
-  end
-  local messages = state.messages[member.name]
-  if not messages then
-    messages = talk:view(nil, lines[1] and table.concat(lines, "\n\n") or nil)
-    state.messages[member.name] = messages
-  else
-    messages[#messages + 1] = { role = "user", content = lines[1] and table.concat(lines, "\n\n") or talk:words "team_go_on" }
-  end
-  return messages
-end
-
---- Which edges lead on from a member that has said this.
-local function follow(team, talk, member, text)
-  local out = {}
-  for _, edge in ipairs(team.edges) do
-    if edge.from == member.name and (not edge.when or edge.when(text, talk)) then out[#out + 1] = edge end
-  end
-  return out
-end
-
---- Something has come to a member: is it ready? One that waits for all has to hear from each of those before it.
-local function arrive(team, state, edge, text)
-  local came = state.came[edge.to]
-  for i, one in ipairs(came) do
-    if one.name == edge.from then table.remove(came, i) break end -- the newest counts
-  end
-  came[#came + 1] = { name = edge.from, text = text }
-  return team.join[edge.to] ~= "all" or #came >= #team.before[edge.to]
-end
-
---- One round: all that are ready work at the same time; what they say goes on in the order of the members.
-local function round(talk, team, state, ready)
-  local inputs = {}
-  for i, member in ipairs(ready) do
-    inputs[i] = conversation(talk, state, member, state.came[member.name])
-    state.came[member.name] = {}
-    state.visits[member.name] = (state.visits[member.name] or 0) + 1
-  end
-  local hows = {}
-  local results = talk:each(ready, function(_, i)
-    hows[i] = { plain = true, otherwise = "stop", why = "its turn" }
-    return inputs[i], hows[i]
+  local before, said = state.messages[member.name], {}
+  local at = before and #before + 1
+  for i, from in ipairs(came) do said[i] = from.text end
+  local messages, shorter = window.elastic(said, function(parts)
+    local lines = {}
+    for i, from in ipairs(came) do lines[i] = talk:words("graph_input", { agent = from.name, text = parts[i] }) end
+    local question = lines[1] and table.concat(lines, "\n\n") or nil
+    if not before then return talk:view(nil, question) end
+    before[at] = { role = "user", content = question or talk:words "team_go_on" }
+    return before
   end)
-  local next_ones, ends = {}, {}
+  return messages, said[1] and shorter or nil
+end
+
+--- What a member has said, or that it could not: what goes on, and its place among the ends.
+local function spoken(talk, member, result, who, how)
+  if not result then return talk:gap(member, how.failed, true) end
+  return talk:say(who, result, true)
+end
+
+--- One round: all that are ready work at the same time; what they say goes on in the order of the members. Where no edge leads on
+--- is an end, until that member works again.
+local function round(talk, team, state, ready)
+  local inputs, hows = {}, {}
   for i, member in ipairs(ready) do
-    local text = results[i] and talk:say(member, results[i], true) or talk:words("team_gap", { agent = member.name,
-      problem = hows[i].failed.message })
-    table.insert(state.messages[member.name], { role = "assistant", content = text })
-    local onward = follow(team, talk, member, text)
-    if not onward[1] then ends[#ends + 1] = { name = member.name, text = text, result = results[i] or nil } end
+    local name = member.name
+    local messages, shorter = conversation(talk, state, member, state.came[name])
+    hows[i] = { plain = true, otherwise = "stop", why = "its turn", shorter = shorter }
+    inputs[i], state.messages[name], state.came[name], state.ends[name] = messages, messages, {}, nil
+    state.visits[name] = (state.visits[name] or 0) + 1
+  end
+  local results, who = talk:each(ready, function(_, i) return inputs[i], hows[i] end)
+  local next_ones = {}
+  for i, member in ipairs(ready) do
+    local name, result = member.name, results[i]
+    local text = spoken(talk, member, result, who[i], hows[i])
+    table.insert(state.messages[name], { role = "assistant", content = text })
+    local onward = edges.follow(team, talk, member, text)
+    if not onward[1] then state.ends[name] = { name = who[i].name, text = text, result = result } end
     for _, edge in ipairs(onward) do
-      if arrive(team, state, edge, text) then next_ones[edge.to] = true end
+      if edges.arrive(team, state, edge, text) then next_ones[edge.to] = true end
     end
   end
-  return next_ones, ends
+  return next_ones
 end
 
---- The members that are next, in their order; those that have worked too often are left out.
-local function capped(team, state, names)
-  local list, tired = {}, nil
+--- The answer: what was said where no edge led on, in the order of the members. A member that could not answer has none alone.
+local function answer(talk, team, state)
+  local ends, good = {}, false
   for _, member in ipairs(team.members) do
-    if names[member.name] then
-      if (state.visits[member.name] or 0) < team.max_visits then list[#list + 1] = member else tired = tired or member.name end
-    end
+    local one = state.ends[member.name]
+    ends[#ends + 1], good = one, good or one ~= nil and one.result ~= false
   end
-  return list, tired
-end
-
-local function waiting(team, state)
-  local names = {}
-  for _, member in ipairs(team.members) do
-    if state.came[member.name][1] then names[#names + 1] = member.name end
-  end
-  return names[1] and names or nil
-end
-
---- The answer: what was said last where no edge led on.
-local function answer(talk, ends)
-  if not ends[1] then return talk:answer() end
+  if not good then return talk:answer() end
   if not ends[2] then
     talk.speaker = ends[1].name
-    return ends[1].text, ends[1].result and ends[1].result.output
+    return ends[1].text, ends[1].result.output
   end
   local lines = {}
   for i, one in ipairs(ends) do lines[i] = talk:words("team_said", { agent = one.name, text = one.text }) end
@@ -114,20 +88,19 @@ local function answer(talk, ends)
 end
 
 local function play(talk, team)
-  local state, ends = { messages = {}, came = {}, visits = {} }, {}
+  local state = { messages = {}, came = {}, visits = {}, ends = {} }
   for _, member in ipairs(team.members) do state.came[member.name] = {} end
-  local ready = capped(team, state, team.begin)
+  local ready = edges.ready(talk, team, state, team.begin)
   while ready[1] do
     local tired
-    local names, ended = round(talk, team, state, ready)
-    if ended[1] then ends = ended end
+    local names = round(talk, team, state, ready)
     if talk:over() then break end
-    ready, tired = capped(team, state, names)
+    ready, tired = edges.ready(talk, team, state, names)
     if tired then talk.stopped = ("%s has worked %d times"):format(tired, team.max_visits) end
   end
-  talk.more = { waiting = not talk.stopped and waiting(team, state) or nil }
+  talk.more = { waiting = not talk.stopped and edges.waiting(team, state) or nil }
   if talk.more.waiting then talk.stopped = table.concat(talk.more.waiting, ", ") .. " still waits for others" end
-  return answer(talk, ends)
+  return answer(talk, team, state)
 end
 
 local PATTERN = { name = "graph", play = play, make = edges.read,

@@ -5,14 +5,19 @@
 ---     local crew = stoke.team.ledger { members = { coder, tester }, max_stalls = 3 }
 ---     print(crew:run("Make the tests in app/ pass").text)
 
+local errors = require "core.errors"
 local history = require "stoke.agent.history"
 local json = require "stoke.json"
 local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local talks = require "stoke.team.talk"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
+
+--- Whose words the instructions are, in the conversation.
+local MANAGER <const> = "manager"
 
 local STALLS <const>, PLANS <const> = 3, 3
 
@@ -35,42 +40,49 @@ texts.add {
     .. "is missing." },
 }
 
---- Ask the manager: the script's agent, or the team's model. Its failure is answered as that of a member.
-local function manage(talk, team, name, about, output)
-  about.task, about.members = talk:goal(), table.concat(make.lines(team.members), "\n")
+--- Ask the manager: the script's agent, or the team's model. Its failure is answered as that of a member. `said` is what was said,
+--- where it reads that.
+local function manage(talk, team, name, about, output, said)
+  about.members = table.concat(make.lines(team.members), "\n")
   local agent = team.manager or make.inner(team, "manager", output)
   local bound = team.manager and output and setmetatable({ output = output }, { __index = agent.definition }) or nil
-  local result, err = talk:ask(agent, { { role = "user", content = talk:words(name, about) } },
-    { plain = true, definition = bound, why = name:gsub("^ledger_", "") })
-  if not result then error(err, 0) end
+  local messages, shorter = window.elastic(said or {}, function(parts, short)
+    about.task, about.conversation = talk:goal(short), table.concat(parts, "\n\n")
+    return talk:question(name, about, not team.manager and team.sees)
+  end)
+  local result, err = talk:ask(agent, messages, { plain = true, definition = bound, why = name:gsub("^ledger_", ""),
+    shorter = shorter })
+  if not result then return nil, err end
   return output and result.output or result.text, result
 end
 
---- Facts and a plan; and again, when the ones before have failed.
+--- Facts and a plan; and again, when the ones before have failed. False: the manager has failed.
 local function plan_anew(talk, team, ledger)
   ledger.plans, ledger.stalls, ledger.steps = ledger.plans + 1, 0, #talk.turns
-  if ledger.facts then
-    ledger.facts = manage(talk, team, "ledger_facts_again", { facts = ledger.facts, conversation = talk:steps(team.recent) })
-  else
-    ledger.facts = manage(talk, team, "ledger_facts", {})
-  end
-  ledger.plan = manage(talk, team, "ledger_plan", { facts = ledger.facts })
-  talk:tell { type = "plan", plan = ledger.plan, facts = ledger.facts, number = ledger.plans }
+  local before = ledger.facts
+  local facts = manage(talk, team, before and "ledger_facts_again" or "ledger_facts", { facts = before }, nil,
+    before and talk:steps(team.recent) or nil)
+  local plan = facts and manage(talk, team, "ledger_plan", { facts = facts })
+  if not plan then return false end
+  ledger.facts, ledger.plan = facts, plan
+  talk:tell { type = "plan", plan = plan, facts = facts, number = ledger.plans }
+  return true
 end
 
 --- One step: a member does what the manager has said.
 local function step(talk, team, verdict)
   local member = team.members[team.by_name[verdict.next]]
   local told = talk:words("ledger_step", { agent = member.name, instruction = verdict.instruction })
-  talk.run.history:push { role = "assistant", name = "manager", content = told }
+  talk.run.history:push { role = "assistant", name = MANAGER, content = told }
   local result, who = talk:ask(member, talk:view(member.name), { otherwise = "go_on", why = verdict.instruction })
   if result then talk:say(who, result) else talk:gap(member, who) end
 end
 
 --- After a step: is it done, or does it stall?
 local function judged(talk, team, ledger)
-  local verdict = manage(talk, team, "ledger_judge", { facts = ledger.facts, plan = ledger.plan,
-    conversation = talk:steps(team.recent) }, team.verdict)
+  local verdict = manage(talk, team, "ledger_judge", { facts = ledger.facts, plan = ledger.plan }, team.verdict,
+    talk:steps(team.recent))
+  if not verdict then return nil end
   if #talk.turns > ledger.steps then -- before the first step of a plan there is nothing to bring forward
     ledger.stalls = verdict.progress and math.max(0, ledger.stalls - 1) or ledger.stalls + 1
   end
@@ -82,24 +94,29 @@ end
 local function play(talk, team)
   local ledger = { plans = 0, stalls = 0, steps = 0 }
   talk.more = { ledger = ledger }
-  plan_anew(talk, team, ledger)
-  repeat
+  local managed = plan_anew(talk, team, ledger)
+  while managed do
     local verdict = judged(talk, team, ledger)
-    if verdict.done and talk.turns[1] then
-      talk.stopped = "done"
+    if not verdict or verdict.done and talk.turns[1] then
+      talk.stopped, managed = verdict and "done", verdict ~= nil
       break
     end
-    if ledger.stalls >= team.max_stalls then
-      if ledger.plans >= team.max_plans then
-        talk.stopped = ("no progress after %d plans"):format(ledger.plans)
-        break
-      end
-      plan_anew(talk, team, ledger)
-    else
+    if ledger.stalls < team.max_stalls then
       step(talk, team, verdict)
+    elseif ledger.plans < team.max_plans then
+      managed = plan_anew(talk, team, ledger)
+    else
+      talk.stopped = ("no progress after %d plans"):format(ledger.plans)
+      break
     end
-  until talk:over()
-  local text, result = manage(talk, team, "ledger_answer", { conversation = talk:steps(team.recent) })
+    if talk:over() then break end
+  end
+  local text, result = nil, nil
+  if managed then text, result = manage(talk, team, "ledger_answer", {}, nil, talk:steps(team.recent)) end
+  if not text then -- what was said last stands
+    talk.stopped = "the manager failed"
+    return talk:answer()
+  end
   talk.speaker = result.agent
   return text
 end
@@ -111,6 +128,9 @@ local PATTERN = { name = "ledger", play = play, options = { manager = "table", m
 
 function PATTERN.make(team, given, where)
   for _, name in ipairs { "max_stalls", "max_plans", "recent" } do make.whole(where, name, given[name], 1) end
+  if team.by_name[MANAGER] then
+    errors.argument("%s: no member may be named %q: what the manager says stands under that name", where, MANAGER)
+  end
   if given.manager then make.check_member(where .. ": manager", given.manager) end
   team.manager, team.max_stalls, team.max_plans = given.manager, given.max_stalls or STALLS, given.max_plans or PLANS
   team.recent = given.recent or 12

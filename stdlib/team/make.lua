@@ -3,6 +3,7 @@
 local budgets = require "core.gate.budget"
 local cache = require "core.cache.settings"
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local scopes = require "core.scope"
 local terms = require "core.terms"
 local agents = require "stoke.agent"
@@ -87,11 +88,12 @@ end
 M.check_member = check_member
 
 --- The members, checked: agents with names of their own.
-local function members_of(where, list, least)
+local function members_of(where, list, least, most)
   if list == nil then errors.argument("%s: members is missing: { writer, critic }", where) end
   if M.is(list) then errors.argument("%s: members must be a list, { ... }, got %s alone", where, tostring(list)) end
   errors.list(where .. ": members", list)
   if #list < least then errors.argument("%s: members must be at least %d, got %d", where, least, #list) end
+  if most and #list > most then errors.argument("%s: members must be at most %d, got %d", where, most, #list) end
   local out, seen = {}, {}
   for i, member in ipairs(list) do
     check_member(("%s: members[%d]"):format(where, i), member)
@@ -155,11 +157,27 @@ local function check_policy(where, given)
   for name, one in next, other or {} do check_member(("%s: substitute.%s"):format(where, tostring(name)), one) end
 end
 
-local function check(where, given, own)
+--- What options are called elsewhere, and here.
+local CALLED <const> = { agents = "members", participants = "members", team = "members", nodes = "members", termination = "stop",
+  termination_condition = "stop", stop_when = "stop", max_rounds = "max_turns", max_messages = "max_turns",
+  workers = "members", critic = "members", system = "texts", prompts = "texts", start = "begin", entry_point = "begin" }
+
+local function check_names(where, given, known, pattern)
+  if given[1] ~= nil then errors.argument("%s: the members stand in a list of their own: members = { writer, critic }", where) end
+  for name in next, given do
+    local why, here = pattern.refuses and pattern.refuses[name], CALLED[name]
+    if why then errors.argument("%s: %s has no meaning here: %s", where, name, why) end
+    if here == "max_turns" and known.rounds then here = "rounds" end
+    if not known[name] and here and known[here] then errors.argument("%s: %s is called %s here", where, name, here) end
+  end
+end
+
+local function check(where, given, pattern)
   if type(given) ~= "table" then errors.argument("%s: a table expected, got %s", where, errors.describe(given)) end
   local known = {}
   for name, kind in next, OPTIONS do known[name] = kind end
-  for name, kind in next, own or {} do known[name] = kind end
+  for name, kind in next, pattern.options or {} do known[name] = kind end
+  check_names(where, given, known, pattern)
   errors.options(given, known, where)
   local name = given.name
   if name ~= nil and (#name > 64 or not name:find "^[%w_][%w_ .-]*$") then
@@ -204,6 +222,7 @@ local function played(pattern)
   return function(run)
     local scope <close> = scopes.open { run = run } -- luacheck: ignore
     local talk = talks.new(run)
+    run.report = function(result) talk:report(result) end
     local text, value = pattern.play(talk, run.agent)
     if run.agent.output and value == nil then text, value = shaped(talk, text) end
     local past = run.history
@@ -211,7 +230,7 @@ local function played(pattern)
     if not (last and last.role == "assistant" and last.content == text) then past:push { role = "assistant", content = text } end
     run.last_text = text
     talk:tell { type = "text", text = text }
-    return text, value, { reason = "stop", told = function(result) talk:report(result) end }
+    return text, value, { reason = "stop", told = run.report }
   end
 end
 
@@ -241,6 +260,13 @@ function M.first_alone(team, past)
   return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
 end
 
+--- The names of what it says.
+local function said_by(pattern, given)
+  local names = table.move(pattern.texts or {}, 1, #(pattern.texts or {}), 1, {})
+  if given.output ~= nil then names[#names + 1] = "team_output" end
+  return names
+end
+
 ---@class stoke.team.pattern
 ---@field name string
 ---@field play fun(talk: stoke.team.talk, team: table): string, any
@@ -248,7 +274,28 @@ end
 ---@field options? table<string, string|true> its own options, beside those of all teams
 ---@field texts? string[] the names of its texts
 ---@field members? integer at least so many (1)
+---@field most? integer at most so many
+---@field refuses? table<string, string> options of all teams that mean nothing here, and what bounds it instead
 ---@field make? fun(team: table, given: table, where: string) works out its own options
+
+--- Names that only mean something where somebody has them: those of substitutes, and of conditions that end it.
+local function check_others(team, where)
+  local other, stands_in = team.substitute, {}
+  if M.is(other) then
+    stands_in[1] = other.name
+  else
+    for _, name in ipairs(ordered.names(other or {})) do
+      M.check_name(team, where .. ": substitute", name)
+      stands_in[#stands_in + 1] = other[name].name
+    end
+  end
+  local condition = team.stop or {}
+  for _, name in ipairs(condition.from or {}) do M.check_name(team, where .. ": stop.text: from", name, stands_in) end
+  for _, name in ipairs(condition.handoffs or {}) do
+    if not team.outside_names then errors.argument("%s: stop.handoff: nobody hands over here; that is stoke.team.swarm", where) end
+    M.check_name(team, where .. ": stop.handoff", name, team.outside_names)
+  end
+end
 
 --- Make a team of a pattern.
 ---@param pattern stoke.team.pattern
@@ -257,9 +304,9 @@ end
 ---Raises `argument`.
 function M.team(pattern, given)
   local where = "stoke.team." .. pattern.name
-  check(where, given, pattern.options)
+  check(where, given, pattern)
   if given.name then where = where .. " " .. given.name end
-  local members = members_of(where, given.members, pattern.members or 1)
+  local members = members_of(where, given.members, pattern.members or 1, pattern.most)
   local lead, by_name = members[1].definition, {}
   for i, member in ipairs(members) do by_name[member.name] = i end
   local own = given.model ~= nil or given.route ~= nil
@@ -269,11 +316,13 @@ function M.team(pattern, given)
     cache = cache.check(where, given.cache), texts = given.texts, max_turns = given.max_turns or M.MAX_TURNS,
     stop = given.stop ~= nil and stop.of(given.stop, where .. ": stop") or nil, retries = given.retries or M.RETRIES,
     on_failure = given.on_failure, substitute = given.substitute, play = played(pattern),
-    first = pattern.first or M.first_member, about = about, said = pattern.texts or {} }
+    first = pattern.first or M.first_member, about = about, said = said_by(pattern, given) }
+  team.sees = not own -- the model of its own questions is that of a member, who may be shown images
   if not own then team.endpoint, team.route = given.endpoint or lead.endpoint, lead.route end
   team.asked = { model = team.model, endpoint = team.endpoint, route = team.route, options = given.options, think = given.think }
   if given.output ~= nil then team.output = schema(given.output) end
   if pattern.make then pattern.make(team, given, where) end
+  check_others(team, where)
   return agents.played(team)
 end
 

@@ -6,6 +6,7 @@
 
 local make = require "stoke.team.make"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -17,44 +18,60 @@ texts.add {
     .. "what is wrong or said twice, and do not mention that there were proposals." },
 }
 
-local function numbered(list)
+local function numbered(texts_of)
   local lines = {}
-  for i, result in ipairs(list) do lines[i] = ("%d. %s"):format(i, result.text) end
+  for i, text in ipairs(texts_of) do lines[i] = ("%d. %s"):format(i, text) end
   return table.concat(lines, "\n\n")
 end
 
-local function play(talk, team)
-  local proposals
-  for layer = 1, team.layers do
-    local question = proposals and talk:words("mixture_layer", { proposals = numbered(proposals) }) or nil
-    local list = talk:each(team.members, function()
-      return talk:view(nil, question), { plain = true, otherwise = "go_on", why = "proposes" }
+--- A layer: everybody proposes, having read the proposals of the one before.
+local function layer_of(talk, team, proposals)
+  local list, who = talk:each(team.members, function()
+    local how = { plain = true, otherwise = "go_on", why = "proposes" }
+    if not proposals then return talk:view(), how end
+    local messages, shorter = window.elastic(proposals, function(parts)
+      return talk:view(nil, talk:words("mixture_layer", { proposals = numbered(parts) }))
     end)
-    local made = {}
-    for i, result in ipairs(list) do
-      if result then
-        made[#made + 1] = result
-        talk:say(team.members[i], result, true)
-      end
+    how.shorter = shorter
+    return messages, how
+  end)
+  local made, said = {}, {}
+  for i, result in ipairs(list) do
+    if result then
+      made[#made + 1], said[#said + 1] = result, result.text
+      talk:say(who[i], result, true)
     end
+  end
+  return made, said
+end
+
+local function play(talk, team)
+  local made, said
+  for layer = 1, team.layers do
+    made, said = layer_of(talk, team, said)
     talk:tell { type = "progress", layer = layer, answers = #made }
     if not made[1] then return talk:answer() end -- raises
-    proposals = made
   end
-  if not proposals[2] then
+  if not made[2] then
     talk.stopped = "one proposal was left"
-    return proposals[1].text, proposals[1].output
+    return made[1].text, made[1].output
   end
-  local question = talk:words("mixture_final", { task = talk:goal(), proposals = numbered(proposals) })
-  local result, who = talk:ask(team.aggregator or make.inner(team, "aggregator"), { { role = "user", content = question } },
-    { plain = true, why = "aggregates" })
-  if not result then error(who, 0) end
-  return talk:say(who, result, true), result.output
+  local messages, shorter = window.elastic(said, function(parts, short)
+    return talk:question("mixture_final", { task = talk:goal(short), proposals = numbered(parts) },
+      not team.aggregator and team.sees)
+  end)
+  local text, value = talk:conclude(team.aggregator or make.inner(team, "aggregator"), messages,
+    { plain = true, why = "aggregates", shorter = shorter })
+  if not text then talk.stopped = "the aggregator failed" end
+  return text or numbered(said), value
 end
+
+local BOUNDED <const> = "`layers` says how often they propose, `budget` and `deadline` what they cost"
 
 local PATTERN = { name = "mixture", play = play, first = make.first_alone,
   members = 2, options = { layers = "number", aggregator = "table" },
-  texts = { "mixture_layer", "mixture_final", "team_earlier", "team_again" } }
+  refuses = { max_turns = BOUNDED, stop = BOUNDED },
+  texts = { "mixture_layer", "mixture_final", "team_earlier", "team_said", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "layers", given.layers, 1)

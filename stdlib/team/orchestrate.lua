@@ -12,6 +12,7 @@ local make = require "stoke.team.make"
 local plans = require "stoke.team.plan"
 local talks = require "stoke.team.talk"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -40,9 +41,11 @@ end
 
 local function work(talk, team, task)
   local member = team.members[team.by_name[task.worker]]
-  local question = talk:words("orchestrate_task", { task = talk:goal(), part = task.part })
-  local result, who = talk:ask(member, { { role = "user", content = question } },
-    { plain = true, replace = replacements(team, task.worker), otherwise = "go_on", why = task.part })
+  local messages, shorter = window.elastic({}, function(_, short)
+    return talk:question("orchestrate_task", { task = talk:goal(short), part = task.part }, true)
+  end)
+  local result, who = talk:ask(member, messages, { plain = true, replace = replacements(team, task.worker), otherwise = "go_on",
+    why = task.part, shorter = shorter })
   if result then
     task.text, task.worker = talk:say(who, result, true), who.name
   else
@@ -52,14 +55,28 @@ local function work(talk, team, task)
   return true
 end
 
---- The results in the order of the plan.
+--- The results, and which of them are there.
 local function results_of(talk, tasks)
-  local lines, done = {}, 0
+  local list, done = {}, 0
   for i, task in ipairs(tasks) do
     if task.text then done = done + 1 end
-    lines[i] = ("%d. %s\n%s"):format(i, task.part, task.text or talk:words("orchestrate_failed", { problem = task.failed }))
+    list[i] = task.text or talk:words("orchestrate_failed", { problem = task.failed })
   end
-  return table.concat(lines, "\n\n"), done
+  return list, done
+end
+
+--- The results with their parts, in the order of the plan.
+local function listed(tasks, results)
+  local lines = {}
+  for i, task in ipairs(tasks) do lines[i] = ("%d. %s\n%s"):format(i, task.part, results[i]) end
+  return table.concat(lines, "\n\n")
+end
+
+local function question(talk, team, tasks, results)
+  return window.elastic(results, function(parts, short)
+    return talk:question("orchestrate_answer", { task = talk:goal(short), results = listed(tasks, parts) },
+      not team.editor and team.sees)
+  end)
 end
 
 local function play(talk, team)
@@ -76,16 +93,20 @@ local function play(talk, team)
     end
     return text
   end
-  local question = talk:words("orchestrate_answer", { task = talk:goal(), results = results })
-  local result, who = talk:ask(team.editor or make.inner(team, "editor"), { { role = "user", content = question } },
-    { plain = true, why = "writes the answer" })
-  if not result then error(who, 0) end
-  return talk:say(who, result, true), result.output
+  local messages, shorter = question(talk, team, tasks, results)
+  local text, value = talk:conclude(team.editor or make.inner(team, "editor"), messages,
+    { plain = true, why = "writes the answer", shorter = shorter })
+  if not text then talk.stopped = talk.stopped .. ", the editor failed" end
+  return text or listed(tasks, results), value
 end
+
+local BOUNDED <const> = "`max_tasks` says how many parts there are, `budget` and `deadline` what they cost"
 
 local PATTERN = { name = "orchestrate", play = play, options = { max_tasks = "number", at_once = "number", planner = "table",
   editor = "table", aggregate = "function", max_replacements = "number" },
-  texts = { "orchestrate_plan", "orchestrate_task", "orchestrate_failed", "orchestrate_answer", "team_earlier", "team_again" } }
+  refuses = { max_turns = BOUNDED, stop = BOUNDED },
+  texts = { "orchestrate_plan", "orchestrate_task", "orchestrate_failed", "orchestrate_answer", "team_earlier", "team_said",
+    "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "max_tasks", given.max_tasks, 1)
@@ -101,7 +122,7 @@ function PATTERN.make(team, given, where)
 end
 
 function PATTERN.first(team, past)
-  return plans.planner(team), history.of(plans.question(talks.new { agent = team, history = past }, team))
+  return plans.planner(team), history.new(plans.question(talks.new { agent = team, history = past }, team))
 end
 
 --- A plan, its parts done side by side, and one answer.

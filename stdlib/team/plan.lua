@@ -4,6 +4,7 @@ local json = require "stoke.json"
 local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -34,10 +35,11 @@ end
 --- The question that makes it.
 ---@param talk stoke.team.talk
 ---@param team table
----@return string
-function M.question(talk, team)
-  return talk:words("orchestrate_plan", { task = talk:goal(), members = table.concat(make.lines(team.members), "\n"),
-    limit = team.max_tasks })
+---@param short? boolean with less of what was said before it
+---@return table[] messages
+function M.question(talk, team, short)
+  return talk:question("orchestrate_plan", { task = talk:goal(short), members = table.concat(make.lines(team.members), "\n"),
+    limit = team.max_tasks }, not team.planner and team.sees)
 end
 
 --- Who makes the plan: an agent of the script's, bound to the shape, or the team's model.
@@ -57,8 +59,8 @@ end
 ---Raises what the planner raises.
 function M.make(talk, team)
   local bound, planner = M.planner(team)
-  local result, err = talk:ask(planner, { { role = "user", content = M.question(talk, team) } },
-    { plain = true, definition = bound, why = "plans" })
+  local messages, shorter = window.elastic({}, function(_, short) return M.question(talk, team, short) end)
+  local result, err = talk:ask(planner, messages, { plain = true, definition = bound, why = "plans", shorter = shorter })
   if not result then error(err, 0) end
   local tasks = {}
   for i, part in ipairs(result.output.parts) do

@@ -8,6 +8,7 @@ local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
 local vote = require "stoke.team.vote"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -34,9 +35,10 @@ end
 --- The faults that the critic finds; none: it is good, or the critic has failed and the work stands.
 local function faults_of(talk, team, work)
   local critic, bound = critic_of(team)
-  local question = talk:words("reflect_critic", { task = talk:goal(), work = work })
-  local result, who = talk:ask(critic, { { role = "user", content = question } },
-    { plain = true, definition = bound, why = "criticizes" })
+  local messages, shorter = window.elastic({ work }, function(parts, short)
+    return talk:question("reflect_critic", { task = talk:goal(short), work = parts[1] }, team.members[2] ~= nil or team.sees)
+  end)
+  local result, who = talk:ask(critic, messages, { plain = true, definition = bound, why = "criticizes", shorter = shorter })
   if not result then return nil, who end
   local verdict = result.output
   if type(verdict) ~= "table" then verdict = { faults = { result.text }, good = false } end
@@ -76,8 +78,11 @@ local function play(talk, team)
   return work.text, work.output
 end
 
-local PATTERN = { name = "reflect", play = play, first = make.first_alone, options = { rounds = "number" },
-  texts = { "reflect_critic", "reflect_again", "team_earlier", "team_again" } }
+local BOUNDED <const> = "`rounds` says how often the work is done, `budget` and `deadline` what they cost"
+
+local PATTERN = { name = "reflect", play = play, first = make.first_alone, options = { rounds = "number" }, most = 2,
+  refuses = { max_turns = BOUNDED, stop = BOUNDED },
+  texts = { "reflect_critic", "reflect_again", "team_earlier", "team_said", "team_again" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "rounds", given.rounds, 1)

@@ -13,6 +13,7 @@ local make = require "stoke.team.make"
 local schema = require "stoke.schema"
 local talks = require "stoke.team.talk"
 local texts = require "stoke.agent.texts"
+local window = require "stoke.team.window"
 
 local M = {}
 
@@ -57,12 +58,15 @@ end
 local function question(talk, team, names, may_end)
   local lines = make.lines(team.members, names)
   if may_end then lines[#lines + 1] = talk:words "selector_end" end
-  local said = { cut(talk:task(), BYTES) }
+  local said = { talk:goal(true) }
   for i = math.max(1, #talk.turns - RECENT + 1), #talk.turns do
     local turn = talk.turns[i]
     said[#said + 1] = talk:words("team_said", { agent = turn.from, text = cut(turn.text, BYTES) })
   end
-  return talk:words("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(said, "\n\n") })
+  return window.elastic(said, function(parts)
+    return talk:question("selector_choice", { members = table.concat(lines, "\n"), conversation = table.concat(parts, "\n\n") },
+      team.sees)
+  end)
 end
 
 --- The member after who has just spoken, of these.
@@ -119,7 +123,7 @@ end
 
 local PATTERN = { name = "selector", play = play, members = 2,
   options = { select = "function", may_end = "boolean", allow_repeat = "boolean" },
-  texts = { "selector_choice", "selector_end", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
+  texts = { "selector_choice", "selector_end", "team_earlier", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
 
 function PATTERN.make(team, given, where)
   team.select, team.may_end, team.allow_repeat = given.select, given.may_end, given.allow_repeat
@@ -130,7 +134,7 @@ end
 function PATTERN.first(team, past)
   local talk = talks.new { agent = team, history = past }
   local names = candidates(talk, team)
-  return chooser(team, names, false).definition, history.of(question(talk, team, names, false))
+  return chooser(team, names, false).definition, history.new(question(talk, team, names, false))
 end
 
 --- Members of whom a model says who speaks next.

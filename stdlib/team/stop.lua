@@ -17,11 +17,25 @@ local M = {}
 
 ---@class stoke.team.stop.condition
 ---@field test fun(state: stoke.team.state): string|nil why it ends
+---@field from? string[] members whose words it waits for
+---@field handoffs? string[] those that it waits for to be handed over to
 local Condition = {}
 Condition.__index = Condition
 Condition.__name = "stoke.team.stop"
 
-local function new(test) return setmetatable({ test = test }, Condition) end
+local function new(test, from, handoffs)
+  return setmetatable({ test = test, from = from, handoffs = handoffs }, Condition)
+end
+
+--- One condition of several.
+local function combined(list, test)
+  local from, handoffs = {}, {}
+  for _, one in ipairs(list) do
+    table.move(one.from or {}, 1, #(one.from or {}), #from + 1, from)
+    table.move(one.handoffs or {}, 1, #(one.handoffs or {}), #handoffs + 1, handoffs)
+  end
+  return new(test, from, handoffs)
+end
 
 --- A condition, of a condition or a function.
 ---@param given any
@@ -32,6 +46,9 @@ local function new(test) return setmetatable({ test = test }, Condition) end
 --- Example: `local condition = stop.of(given.stop, "stoke.team.selector: stop")`
 function M.of(given, where)
   if getmetatable(given) == Condition then return given end
+  for name, maker in next, M do
+    if given == maker then errors.argument("%s is stop.%s itself, which makes a condition: call it", where, name) end
+  end
   if errors.callable(given) then return M.when(given) end
   errors.raise("argument", ("%s must be a condition or a function, got %s"):format(where, errors.describe(given)),
     { hint = "stoke.team.stop.messages(10) | stoke.team.stop.text \"DONE\"" })
@@ -45,7 +62,7 @@ end
 function M.any(...)
   local list = table.pack(...)
   for i = 1, list.n do list[i] = M.of(list[i], ("stop.any: condition %d"):format(i)) end
-  return new(function(state)
+  return combined(list, function(state)
     for i = 1, list.n do
       local why = list[i].test(state)
       if why then return why end
@@ -61,7 +78,7 @@ end
 function M.all(...)
   local list = table.pack(...)
   for i = 1, list.n do list[i] = M.of(list[i], ("stop.all: condition %d"):format(i)) end
-  return new(function(state)
+  return combined(list, function(state)
     local whys = {}
     for i = 1, list.n do
       whys[i] = list[i].test(state)
@@ -117,24 +134,34 @@ function M.seconds(n)
   end)
 end
 
---- Does a text stand in another as words of its own? "APPROVE" is not in "DISAPPROVED".
-local function has_words(text, words)
+--- Where a text stands in another as words of its own, and what is before and after it: "APPROVE" is not in "DISAPPROVED".
+local function each_place(text, words)
   local from = 1
-  while true do
-    local first, last = text:find(words, from, true)
-    if not first then return false end
-    local before, after = text:sub(first - 1, first - 1), text:sub(last + 1, last + 1)
-    if first == 1 then before = "" end
-    local glued = words:find "^%w" and before:find "[%w_]" or words:find "%w$" and after:find "[%w_]"
-    if not glued then return true end
-    from = first + 1
+  return function()
+    while true do
+      local first, last = text:find(words, from, true)
+      if not first then return nil end
+      from = first + 1
+      local before, after = text:sub(1, first - 1), text:sub(last + 1)
+      local glued = words:find "^%w" and before:find "[%w_]$" or words:find "%w$" and after:find "^[%w_]"
+      if not glued then return before, after end
+    end
   end
+end
+
+local ASIDE <const> = "^[%s%p]*$"
+
+local function has_words(text, words, alone)
+  for before, after in each_place(text, words) do
+    if not alone or before:find(ASIDE) and after:find(ASIDE) then return true end
+  end
+  return false
 end
 
 --- When the newest message has these words in it.
 ---@param words string as they are written; they must stand alone: "APPROVE" is not in "DISAPPROVED"
 ---@param options? { from?: string, alone?: boolean } from: only messages of this member; alone: nothing else may be in the message
----  but blanks and punctuation
+---  but blanks and punctuation around them
 ---@return stoke.team.stop.condition
 ---
 --- Example: `stop.text("APPROVE", { from = "critic" })`
@@ -144,14 +171,8 @@ function M.text(words, options)
   return new(function(state)
     local last = state.last
     if not last or options.from and last.from ~= options.from then return nil end
-    local found
-    if options.alone then
-      found = last.text:match "^[%s%p]*(.-)[%s%p]*$" == words:match "^[%s%p]*(.-)[%s%p]*$"
-    else
-      found = has_words(last.text, words)
-    end
-    return found and ("%s said %q"):format(last.from, words) or nil
-  end)
+    return has_words(last.text, words, options.alone) and ("%s said %q"):format(last.from, words) or nil
+  end, { options.from })
 end
 
 --- When a member of a swarm hands over to somebody who is no member: to the user, say.
@@ -161,7 +182,7 @@ end
 --- Example: `stop.handoff "user"`
 function M.handoff(name)
   if type(name) ~= "string" or name == "" then errors.argument("stop.handoff: a name expected, got %s", errors.describe(name)) end
-  return new(function(state) return state.handoff == name and "handed over to " .. name or nil end)
+  return new(function(state) return state.handoff == name and "handed over to " .. name or nil end, nil, { name })
 end
 
 --- When a function says so.

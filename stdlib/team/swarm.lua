@@ -1,78 +1,19 @@
---- stoke.team.swarm: members hand the conversation over, by calls; who answers without one has answered the user. In a session the
---- next question goes to who answered last.
+--- stoke.team.swarm: members hand the conversation over, by calls; who answers without one has answered the user. Who hands over to
+--- several has them answer one after the other. In a session the next question goes to who answered last.
 ---
 ---     local desk = stoke.team.swarm { members = { triage, billing, repairs }, outside = { person = "a human clerk" } }
 ---     print(desk:run("My invoice is wrong").text)
 
 local errors = require "core.errors"
-local guest = require "stoke.agent.guest"
-local json = require "stoke.json"
+local handoffs = require "stoke.team.handoffs"
 local history = require "stoke.agent.history"
 local make = require "stoke.team.make"
 local talks = require "stoke.team.talk"
-local texts = require "stoke.agent.texts"
 
 local M = {}
 
 --- Handoffs in a run where the team does not say; then who has the conversation must answer.
 local HANDOFFS <const> = 6
-
-texts.add {
-  swarm_tool = { "the description of a handoff, as a tool; {description} begins with a blank, or is empty", "agent description",
-    "Hand the conversation over to {agent}.{description} Only when it is not yours to answer." },
-  swarm_param = { "the description of what goes with a handoff", "agent", "what {agent} has to know, in one or two sentences" },
-  swarm_said = { "what the next one reads of a handoff", "agent to note", "(handed over to {to}: {note})" },
-}
-
-local function call_name(name) return "transfer_to_" .. name:gsub("[^%w_-]", "_") end
-
---- Two whom a model cannot tell apart: its calls have no blanks, and no points.
-local function check_names(where, team)
-  local seen = {}
-  local function check(name)
-    local call = call_name(name)
-    if seen[call] then
-      errors.argument("%s: %q and %q are the same name in a call of a model, %s; name one of them otherwise", where, seen[call],
-        name, call)
-    end
-    seen[call] = name
-  end
-  for _, member in ipairs(team.members) do check(member.name) end
-  for _, name in ipairs(team.outside_names) do check(name) end
-end
-
---- A handoff as the model sees it.
-local function tool_of(team, name, description)
-  local params = json.object({ type = "object", required = { "note" }, properties = json.object { note = { type = "string",
-    description = texts.of("swarm_param", team.texts, { agent = name }) } } }, { "type", "required", "properties" })
-  return { type = "function", ["function"] = { name = call_name(name), parameters = params,
-    description = texts.of("swarm_tool", team.texts, { agent = name,
-      description = description and " " .. description .. "." or "" }) } }
-end
-
---- Whom a member may hand over to: { name, description } each, members first, in their order.
-local function targets(team, member)
-  local allowed, out = team.to[member.name], {}
-  local function add(name, description)
-    if not allowed or allowed[name] then out[#out + 1] = { name, description } end
-  end
-  for _, other in ipairs(team.members) do
-    if other ~= member then add(other.name, other.definition.description) end
-  end
-  for _, name in ipairs(team.outside_names) do add(name, team.outside[name]) end
-  return out
-end
-
---- The definition of a member with its handoffs; and which call means whom.
-local function at_work(talk, team, member)
-  local definition, by_call, lent = talk:in_company(member), {}, {}
-  if #talk.turns >= team.max_handoffs or definition.play then return definition, by_call end
-  for i, target in ipairs(targets(team, member)) do
-    lent[i] = tool_of(team, target[1], target[2])
-    by_call[call_name(target[1])] = target[1]
-  end
-  return lent[1] and guest.with(definition, { lend = lent }) or definition, by_call
-end
 
 --- Who has the conversation at the beginning: who answered last, else `begin`.
 local function begins(talk, team)
@@ -84,46 +25,68 @@ local function begins(talk, team)
   return team.members[team.begin]
 end
 
---- What a handoff says to the next one.
-local function note_of(call)
-  local note = type(call["function"].arguments) == "table" and call["function"].arguments.note
-  return type(note) == "string" and note:find "%S" and note or "..."
+--- Who is next of those that were handed over to; nil: nobody, the conversation has its answer.
+local function next_of(talk, team, open)
+  local one = table.remove(open, 1)
+  if not one then return nil end
+  talk.handoff = one.to
+  talk:tell { type = "handoff", from = one.from, to = one.to }
+  return team.members[team.by_name[one.to]], one
+end
+
+--- Who was handed over to and was not asked, because the run is over.
+local function left(one, open)
+  local names = { one and one.to }
+  for _, other in ipairs(open) do names[#names + 1] = other.to end
+  return names[1] and names or nil
+end
+
+--- The answer: that of who answered; where several were handed over to, all of theirs.
+local function answer(talk, said)
+  if not said[2] then return talk:answer() end
+  local lines = {}
+  for i, one in ipairs(said) do lines[i] = talk:words("team_said", { agent = one.name, text = one.text }) end
+  return table.concat(lines, "\n\n")
 end
 
 local function play(talk, team)
-  local member = begins(talk, team)
+  local member, said, open = begins(talk, team), {}, {}
   while true do
-    local definition, by_call = at_work(talk, team, member)
-    local result, who = talk:ask(member, talk:view(member.name), { definition = definition })
-    local call = result and result.calls and result.calls[1]
-    local to = call and by_call[call["function"].name]
+    local definition, by_call = handoffs.lend(talk, team, member)
+    local result, who = talk:ask(member, talk:view(member.name), { definition = definition, hint = handoffs.hint })
+    local list = handoffs.of(team, result, by_call)
+    local back
     if not result then -- the conversation goes back to who began, if that is another one
       talk:gap(member, who)
-      if member == team.members[team.begin] then return talk:answer() end
-      member = team.members[team.begin]
-    elseif not to then
-      talk:say(who, result)
-      talk.stopped = who.name .. " answered"
-      return talk:answer()
-    else
-      local words = talk:words("swarm_said", { agent = who.name, to = to, note = note_of(call) })
-      result.text = result.text:find "%S" and result.text .. "\n" .. words or words
-      talk:say(who, result)
-      talk.handoff = to
-      talk:tell { type = "handoff", from = who.name, to = to }
-      if not team.by_name[to] then
-        talk.stopped = "handed over to " .. to
-        return note_of(call)
+      back = not open[1] and member ~= team.members[team.begin] and team.members[team.begin]
+    elseif list[1] then
+      handoffs.say(talk, who, result, list)
+      for i, handoff in ipairs(list) do
+        handoff.from = who.name
+        table.insert(open, i, handoff)
       end
-      member = team.members[team.by_name[to]]
+    else
+      said[#said + 1] = { name = who.name, text = talk:say(who, result) }
+      talk.stopped = who.name .. " answered"
     end
-    if talk:over() then return talk:answer() end
+    local one
+    member = back
+    if not back then member, one = next_of(talk, team, open) end
+    if one and not member then
+      talk.stopped = "handed over to " .. one.to
+      return said[1] and answer(talk, said) .. "\n\n" .. one.note or one.note
+    end
+    if not member or talk:over() then
+      talk.more = { open = member and left(one, open) or nil }
+      return answer(talk, said)
+    end
   end
 end
 
 local PATTERN = { name = "swarm", play = play, members = 2, options = { begin = "string", to = "table", outside = "table",
   max_handoffs = "number" },
-  texts = { "swarm_tool", "swarm_param", "swarm_said", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
+  texts = { "swarm_tool", "swarm_param", "swarm_said", "swarm_result", "team_note", "team_said", "team_go_on", "team_again",
+    "team_gap" } }
 
 function PATTERN.make(team, given, where)
   make.whole(where, "max_handoffs", given.max_handoffs, 0)
@@ -136,7 +99,7 @@ function PATTERN.make(team, given, where)
   end
   table.sort(team.outside_names)
   team.to = {}
-  check_names(where, team)
+  handoffs.check_names(where, team)
   for name, list in next, given.to or {} do
     make.check_name(team, where .. ": to", name)
     errors.list(where .. ": to." .. name, list)
@@ -151,13 +114,14 @@ end
 
 function PATTERN.first(team, past)
   local talk = talks.new { agent = team, history = past }
-  return (at_work(talk, team, begins(talk, team))), history.new(talk:view(begins(talk, team).name))
+  return (handoffs.lend(talk, team, begins(talk, team))), history.new(talk:view(begins(talk, team).name))
 end
 
 --- Members that hand the conversation over to each other.
 ---@param given stoke.team.definition and begin? = the name of who begins (the first member), to? = { name = { names } }: to whom a
 ---  member may hand over (all others), outside? = { name = "what for" }: others than members, the run then ends with what they are
----  told, max_handoffs? (6)
+---  told, max_handoffs? (6). The result has `open`: names that were handed over to and not
+---  asked, because a condition or max_turns ended the run
 ---@return stoke.agent team
 ---Raises `argument`.
 ---

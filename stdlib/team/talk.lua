@@ -6,17 +6,19 @@
 local combine = require "core.combine"
 local errors = require "core.errors"
 local scopes = require "core.scope"
+local tasks = require "core.task"
 local history = require "stoke.agent.history"
 local loop = require "stoke.agent.loop"
 local texts = require "stoke.agent.texts"
 local cut = require "stoke.tool.text".cut
 local fallback = require "stoke.model.fallback"
 local time = require "stoke.time"
+local window = require "stoke.team.window"
 
 local M = {}
 
---- Bytes of a message in what a manager reads, and messages before the question.
-local BYTES <const>, EARLIER <const> = 1500, 6
+--- Bytes of a message in what a manager reads, and where its window is small; messages before the question.
+local BYTES <const>, SHORT <const>, EARLIER <const> = 1500, 150, 6
 
 ---@class stoke.team.talk: stoke.team.state
 ---@field run stoke.agent.run of the team
@@ -48,6 +50,17 @@ end
 ---@return string
 function Talk:words(name, about) return texts.of(name, self.team.texts, about) end
 
+--- A text of the team as the one message that is asked.
+---@param name string
+---@param about? table
+---@param sees? boolean with the images of the user's question: it is for a member, or a member's model
+---@return table[] messages
+function Talk:question(name, about, sees)
+  local past = self.run.history
+  local images = sees and past.asked > 0 and past[past.asked].images or nil
+  return { { role = "user", content = self:words(name, about), images = images } }
+end
+
 -- ---- who sees what ----------------------------------------------------------------------------------------------------------
 
 local function add(block, text, images)
@@ -63,18 +76,20 @@ end
 ---@param messages table[] the history of the team
 ---@param name? string of the member; nil: somebody outside of it
 ---@param said fun(message: table): string a message of another member, as it is shown
----@return table[] messages with `task`: which of them has the question of the user
+---@return table[] messages with `task`: which of them has the question of the user; `parts`: what each was put together of
 local function view(messages, name, said)
-  local out, block = {}, {}
+  local out, block, parts = {}, {}, {}
   local function close()
     if block[1] or block.images then
       out[#out + 1] = { role = "user", content = table.concat(block, "\n\n"), images = block.images }
+      parts[#out], block.images = block, nil
       block = {}
     end
   end
+  out.parts = parts
   for i, message in ipairs(messages) do
     local text, from = message.content or "", message.name
-    if i == messages.asked then out.task = #out + 1 end
+    if i == messages.asked then out.task, out.task_part = #out + 1, #block + 1 end
     if message.role == "system" then
       out[#out + 1] = message
     elseif message.role == "user" then
@@ -110,6 +125,7 @@ function Talk:view(name, question)
   if question then
     if last and last.role == "user" then
       last.content = last.content .. "\n\n" .. question
+      table.insert(out.parts[#out], question)
     else
       out[#out + 1] = { role = "user", content = question }
     end
@@ -119,16 +135,16 @@ function Talk:view(name, question)
   return out
 end
 
---- What the members said in this run, as one text.
+--- What the members said in this run, each of it a text.
 ---@param limit integer the newest so many messages
----@return string
+---@return string[]
 function Talk:steps(limit)
   local lines, first = {}, math.max(1, #self.turns - limit + 1)
   if first > 1 then lines[1] = "..." end
   for i = first, #self.turns do
     lines[#lines + 1] = self:words("team_said", { agent = self.turns[i].from, text = cut(self.turns[i].text, BYTES) })
   end
-  return lines[1] and table.concat(lines, "\n\n") or "(nothing yet)"
+  return lines[1] and lines or { "(nothing yet)" }
 end
 
 --- What the user asked last.
@@ -139,14 +155,15 @@ function Talk:task()
 end
 
 --- The same for who hears nothing else: with what was said before it, in a session.
+---@param short? boolean with less of that
 ---@return string
-function Talk:goal()
-  local past, lines = self.run.history, {}
+function Talk:goal(short)
+  local past, lines, most = self.run.history, {}, short and SHORT or BYTES
   for i = math.max(1, past.asked - EARLIER), past.asked - 1 do
     local message = past[i]
     local text = (message.role == "user" or message.role == "assistant") and message.content or ""
     if text:find "%S" then
-      lines[#lines + 1] = self:words("team_said", { agent = message.name or message.role, text = cut(text, BYTES) })
+      lines[#lines + 1] = self:words("team_said", { agent = message.name or message.role, text = cut(text, most) })
     end
   end
   if not lines[1] then return self:task() end
@@ -195,13 +212,24 @@ end
 --- What another try, or another member, may mend; and where the answer was wrong in itself, so that its writer should hear of it.
 local MENDED = { invalid_output = true, limit = true, loop = true, max_steps = true }
 
+--- Is a budget around the running task spent, too?
+local function spent_around(unit)
+  local task = tasks.current()
+  local level = task and scopes.innermost(task).context.budget
+  while level do
+    if level.limit[unit] and level.used[unit] >= level.limit[unit] then return true end
+    level = level.outer
+  end
+  return false
+end
+
 --- Is an error that of the member alone? Its own deadline and its own budget are.
 local function own(member, err)
   local definition = member.definition
   if err.kind == "deadline" then return definition.deadline ~= nil and rawget(err, "seconds") == definition.deadline end
   if err.kind == "budget" then
     local budget, unit = definition.budget, rawget(err, "unit")
-    return budget ~= nil and unit ~= nil and budget[unit] == err.limit
+    return budget ~= nil and unit ~= nil and budget[unit] == err.limit and not spent_around(unit)
   end
   return MENDED[err.kind] or fallback.worth(err)
 end
@@ -210,6 +238,9 @@ end
 ---@param err stoke.error
 ---@return boolean
 function M.passes(err) return MENDED[err.kind] or fallback.worth(err) end
+
+--- How often a member is asked at most, where a function of the script decides.
+local ATTEMPTS <const> = 10
 
 local ANSWERS = { retry = true, replace = true, go_on = true, stop = true }
 
@@ -223,6 +254,10 @@ local function answer_of(self, member, err, tries, how)
       if not ANSWERS[answer] then
         errors.argument("%s: on_failure must return \"retry\", \"replace\", \"go_on\", \"stop\" or nil, got %s", self.team.label,
           errors.describe(answer))
+      end
+      if answer == "retry" and tries >= ATTEMPTS then
+        errors.raise("limit", ("%s: %s failed %d times, and on_failure still says \"retry\": %s"):format(self.team.label,
+          member.name, tries, err.message), { cause = err, hint = "let it say something else after some `tries`" })
       end
       return answer
     end
@@ -257,6 +292,7 @@ end
 --- The question once more, with what went wrong.
 local function told(self, messages, err)
   local given, last = table.move(messages, 1, #messages, 1, {}), {}
+  given.task = messages.task
   for name, value in next, messages[#messages] do last[name] = value end
   last.content = last.content .. "\n\n" .. self:words("team_again", { problem = err.message })
   given[#given] = last
@@ -269,6 +305,8 @@ end
 ---@field limits? stoke.agent.limits
 ---@field why? string why it is asked, for who listens
 ---@field replace? fun(member: stoke.agent): stoke.agent|nil who else could do it; nil: nobody
+---@field shorter? fun(err: stoke.error): table[]|nil the question made shorter, where it does not fit the window
+---@field hint? fun(err: stoke.error): string|nil how an error can be mended
 ---@field otherwise? "go_on"|"stop" what becomes of it where nothing else is said ("stop")
 ---@field replaced? boolean set here
 ---@field failed? stoke.error set here: why it has no result
@@ -280,6 +318,28 @@ local function in_place(self, member, how)
   if output == nil or output == definition.output then return definition end
   if definition.ready then definition = definition:ready() end
   return setmetatable({ output = output }, { __index = definition })
+end
+
+--- The error of a member says whose it is.
+local function name_it(member, err, how)
+  if not err.message:find(member.name, 1, true) then err.message = ("%s: %s"):format(member.name, err.message) end
+  if how.hint then err.hint = how.hint(err) or err.hint end
+end
+
+--- One question to a member; the same, shorter, where its window is too small.
+local function ask_once(self, definition, messages, how)
+  local apart
+  while true do
+    self.run.steps = self.run.steps + 1
+    local past = history.new(messages)
+    if messages.task then past.asked = messages.task end -- stays, however long the conversation gets
+    local result, err = combine.try(loop.run, definition, past, #messages + 1, nil, how.limits or self.limits)
+    if not err then return result, nil, messages end
+    local shorter = window.overflows(err) and (how.shorter and how.shorter(err) or not apart and window.apart(messages))
+    if not shorter then return nil, err, messages end
+    apart, messages = true, shorter
+    self:tell { type = "shortened", agent = definition.label, err = err }
+  end
 end
 
 --- Ask a member, and again, or somebody else, where it fails.
@@ -295,17 +355,18 @@ function Talk:ask(member, messages, how)
   while true do
     tries = tries + 1
     local definition = not other and how.definition or in_place(self, member, how)
-    self.run.steps = self.run.steps + 1
     self:tell { type = "speaker", agent = member.name, why = how.why }
-    local past = history.new(given)
-    if messages.task then past.asked = messages.task end -- stays, however long the conversation gets
-    local result, err = combine.try(loop.run, definition, past, #given + 1, nil, how.limits or self.limits)
+    local result, err, asked = ask_once(self, definition, given, how)
     if not err then return result, member end
+    given = asked
     local answer = answer_of(self, member, err, tries, how)
     local substituted = answer == "replace" and substitute(self, how, member)
     if answer == "replace" and not substituted then answer = how.otherwise or "stop" end
     self:failed(member.name, err, answer)
-    if answer == "stop" then error(err, 0) end
+    if answer == "stop" then
+      if own(member, err) then name_it(member, err, how) end
+      error(err, 0)
+    end
     if answer == "go_on" then
       how.failed = err
       return nil, err
@@ -315,17 +376,35 @@ function Talk:ask(member, messages, how)
   end
 end
 
+--- The last word: one answer is made of what there is.
+---@param agent stoke.agent
+---@param messages table[]
+---@param how stoke.team.how
+---@return string|nil text nil: who makes it has failed, and the team goes on: what there is stands
+---@return any value
+---Raises its error where the answer to it is "stop".
+function Talk:conclude(agent, messages, how)
+  local result, who = self:ask(agent, messages, how)
+  if not result then return nil end
+  return self:say(who, result, true), result.output
+end
+
 --- Ask several at the same time, each its own question.
 ---@param members stoke.agent[]
 ---@param question fun(member: stoke.agent, i: integer): table[]|nil, stoke.team.how|nil nil: this one is not asked
 ---@param at_once? integer
 ---@return (stoke.agent.result|false)[] results in the order of the members; false: it was not asked, or has failed
+---@return stoke.agent[] who answered: the member, or who took its place
 ---Raises the error of a member where the answer to it is "stop"; the others are cancelled then.
 function Talk:each(members, question, at_once)
+  local who = table.move(members, 1, #members, 1, {})
   return self:side_by_side(members, function(member, i)
     local messages, how = question(member, i)
-    return messages and self:ask(member, messages, how) or false
-  end, at_once)
+    local result, by = nil, nil
+    if messages then result, by = self:ask(member, messages, how) end
+    if result then who[i] = by end
+    return result or false
+  end, at_once), who
 end
 
 --- Do something with each of a list, at the same time, in the run of the team.
@@ -338,15 +417,17 @@ function Talk.side_by_side(_, list, f, at_once)
   return scope:map(list, f, at_once and { limit = at_once } or nil)
 end
 
---- Ask an agent of the team's own (a planner, a judge): a question, and a checked value.
+--- Ask an agent of the team's own (who chooses, who shapes the answer): a question, and a checked value.
 ---@param agent stoke.agent
----@param question string
+---@param messages table[]|string
+---@param shorter? fun(err: stoke.error): table[]|nil
 ---@return any value
 ---@return stoke.agent.result result
 ---Raises what agent:run raises.
-function Talk:decide(agent, question)
-  self.run.steps = self.run.steps + 1
-  local result = loop.run(agent.definition, history.new { { role = "user", content = question } }, 2, nil, self.limits)
+function Talk:decide(agent, messages, shorter)
+  if type(messages) == "string" then messages = { { role = "user", content = messages } } end
+  local result, err = ask_once(self, agent.definition, messages, { shorter = shorter })
+  if err then error(err, 0) end
   return result.output, result
 end
 
@@ -376,23 +457,30 @@ end
 --- The place of a member that failed is not empty: the others read that it failed.
 ---@param member stoke.agent
 ---@param err stoke.error
+---@param aside? boolean it is no part of the conversation that the team goes on with
 ---@return string text
-function Talk:gap(member, err)
+function Talk:gap(member, err, aside)
   local text = self:words("team_gap", { agent = member.name, problem = err.message })
   self.turns[#self.turns + 1] = { from = member.name, text = text, failed = true }
   self.last = self.turns[#self.turns]
-  self.run.history:push { role = "assistant", content = text, name = member.name }
+  if not aside then self.run.history:push { role = "assistant", content = text, name = member.name } end
   self:tell { type = "message", from = member.name, text = text, failed = true }
   return text
+end
+
+--- Messages of members at most, in this run.
+---@return integer
+function Talk:most()
+  local steps, most = self.run.max_steps, self.team.max_turns
+  return steps and math.min(steps, most) or most
 end
 
 --- Is it over? The cap of messages ends it in any case.
 ---@return string|nil why
 function Talk:over()
-  local team, run = self.team, self.run
-  self.usage = run.usage
+  local team, most = self.team, self:most()
+  self.usage = self.run.usage
   local why = team.stop and team.stop.test(self)
-  local most = run.max_steps and math.min(run.max_steps, team.max_turns) or team.max_turns
   if not why and #self.turns >= most then why = ("max_turns (%d)"):format(most) end
   self.stopped = why
   return why

@@ -100,8 +100,11 @@ local function play(talk, team)
   return won.result.text, won.result.output
 end
 
+local BOUNDED <const> = "`votes` says how many there are, `budget` and `deadline` what they cost"
+
 local PATTERN = { name = "vote", play = play, first = make.first_alone,
   options = { votes = "number", at_once = "number", by = "function" },
+  refuses = { max_turns = BOUNDED, stop = BOUNDED },
   texts = { "team_again" } }
 
 function PATTERN.make(team, given, where)

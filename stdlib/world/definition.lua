@@ -12,7 +12,7 @@ local KNOWN = { name = "string", seed = "number", file = "string", tick = "numbe
   on_open = "function", on_close = "function", view = true }
 
 local THOUGHT = { ask = "function", apply = "function", failed = "function", takes = "number", retries = "number",
-  deadline = "number" }
+  deadline = "number", stops = "function" }
 
 local function whole(what, name, value, least)
   local n = math.tointeger(value)
@@ -43,7 +43,7 @@ local function thought_of(def, name, given)
   local o = errors.options(given, THOUGHT, what)
   if not o.ask then errors.argument("%s has no ask: what is done outside of the step, and gives the answer", what) end
   local takes = o.takes and positive(what, "takes", o.takes) or def.tick
-  return { ask = o.ask, apply = o.apply, failed = o.failed, ticks = math.max(1, math.ceil(takes / def.tick)),
+  return { ask = o.ask, apply = o.apply, failed = o.failed, stops = o.stops, ticks = math.max(1, math.ceil(takes / def.tick)),
     retries = whole(what, "retries", o.retries or def.retries, 0),
     deadline = positive(what, "deadline", o.deadline or def.deadline) }
 end
@@ -81,11 +81,10 @@ end
 function M.check(given)
   if type(given) ~= "table" then errors.argument("stoke.world: a table expected, got %s", errors.describe(given)) end
   local o = errors.options(given, KNOWN, "stoke.world")
-  local name = o.name or "world"
-  local def = { name = name, what = ("world %q"):format(name), file = o.file, state = o.state, step = o.step, after = o.after,
-    on_back = o.on_back, on_open = o.on_open, on_close = o.on_close, view = o.view,
-    wait = o.wait ~= false, tied = o.tied, distance = o.distance or chebyshev, reach = o.reach,
-    speed = o.speed, start = o.start or 0 }
+  local name, def = o.name or "world", {}
+  for key, value in next, o do def[key] = value end
+  def.name, def.what = name, ("world %q"):format(name)
+  def.wait, def.distance, def.start = o.wait ~= false, o.distance or chebyshev, o.start or 0
   local what = def.what
   if o.state == nil then errors.argument("%s: there is no state: a table, or a function that makes it", what) end
   if not o.step and not o.inputs then errors.argument("%s: there is neither step nor inputs, so nothing could happen", what) end
@@ -105,6 +104,7 @@ function M.check(given)
   end
   def.thought_names, def.input_names = ordered.names(def.thoughts), ordered.names(def.inputs)
   check_ahead(def)
+  def.bounded = def.ahead > 0 and def.distance == chebyshev
   return def
 end
 

@@ -34,6 +34,7 @@ local M = {}
 ---@field limit integer no tick from here on is stepped without a look at what is due
 ---@field events table[] that were not taken yet
 ---@field count integer events so far
+---@field apart? table ticks of members that are not all in the same one: see stdlib/world/order.lua
 ---@field on_think? fun(who: string, entry: table)
 local Engine = {}
 Engine.__index = Engine
@@ -65,7 +66,8 @@ local function gather(self)
 end
 
 local function blank(def)
-  local self = setmetatable({ def = def, now = 0, thinking = {}, limit = 0, events = {}, count = 0, list = {} }, Engine)
+  local self = setmetatable({ def = def, now = 0, thinking = {}, limit = 0, events = {}, count = 0, list = {}, places = {},
+    parts = {} }, Engine)
   self.here = here.new(self)
   return self
 end
@@ -143,9 +145,45 @@ function Engine:time(tick) return self.def.start + tick * self.def.tick end
 ---
 --- Example: `engine:tell("says", "ada", { text = "Hi" })`
 function Engine:tell(kind, member, value)
-  self.count = self.count + 1
   local at = self.here
-  self.events[#self.events + 1] = { n = self.count, tick = at.tick, time = at.time, type = kind, member = member, data = value }
+  local event = { n = nil, tick = at.tick, time = at.time, type = kind, member = member, data = value }
+  self.events[#self.events + 1] = event
+  if self.apart then
+    self.parts[event] = { order = #self.events, applied = self.doing ~= nil }
+    return
+  end
+  self.count = self.count + 1
+  event.n = self.count
+end
+
+local function earlier(parts)
+  return function(a, b)
+    if a.tick ~= b.tick then return a.tick < b.tick end
+    local one, other = parts[a], parts[b]
+    if one.applied ~= other.applied then return one.applied end
+    if a.member ~= b.member then return a.member < b.member end
+    return one.order < other.order
+  end
+end
+
+--- Take the events of ticks before one that all members have passed, numbered as if they had been stepped together.
+---@param tick integer
+---@return table[]
+---
+--- Example: `for _, event in ipairs(engine:passed(17)) do feed:put(event) end`
+function Engine:passed(tick)
+  local out, rest, parts = {}, {}, self.parts
+  for _, event in ipairs(self.events) do
+    if event.tick < tick then out[#out + 1] = event else rest[#rest + 1] = event end
+  end
+  table.sort(out, earlier(parts))
+  for _, event in ipairs(out) do
+    self.count = self.count + 1
+    event.n, parts[event] = self.count, nil
+  end
+  for i, event in ipairs(rest) do parts[event].order = i end
+  self.events = rest
+  return out
 end
 
 --- The time that steps see.
@@ -180,7 +218,10 @@ local function apply_input(self, row)
   else
     at.current = row.member and record or nil
     local value, err = attempt(record, f, data.copy(row.args), at)
-    if row.member == nil then gather(self) end
+    if row.member == nil then
+      gather(self)
+      self.ground = nil
+    end
     local ok, result = pcall(data.checked, value, ("the result of the input %q"):format(row.name))
     if err == nil and not ok then err = result end
     if err ~= nil then row.error = told(err) else row.result = result end
@@ -197,6 +238,7 @@ local function apply_answer(self, row)
   local thought = def.thoughts[entry.name]
   if not record or not thought then return end
   at.current = self.members and record or nil
+  if def.bounded then self.places[who] = { record.x, record.y } end
   if row.failed then
     self:tell("thought_failed", who, { name = row.name, error = row.failed })
     if thought.failed then thought.failed(record, data.copy(row.failed), at, who) end
@@ -222,6 +264,26 @@ function Engine:apply(rows, tick)
   self.doing = nil
 end
 
+--- The same where members may run ahead of each other: none moves farther in a tick than it was said.
+local function step_bounded(self, list, at)
+  local step, speed, places = self.def.step, self.def.speed, self.places
+  for i = 1, #list do
+    local member = list[i]
+    at.current = member
+    local x, y, before = member.x, member.y, places[member.id]
+    if before then x, y, places[member.id] = before[1], before[2], nil end
+    step(member, at)
+    local to_x, to_y = member.x, member.y
+    if (to_x ~= x or to_y ~= y) and x and y and to_x and to_y then
+      local far = math.max(math.abs(to_x - x), math.abs(to_y - y))
+      if far > speed then
+        errors.raise("argument", ("it moved %g in a tick, and the world's speed is %g"):format(far, speed),
+          { hint = "speed = says how far members move in a tick at the most; inputs may move them farther" })
+      end
+    end
+  end
+end
+
 --- Step some members for one tick.
 ---@param list table[] their records, in the order of ids
 ---@param tick integer
@@ -231,10 +293,14 @@ end
 function Engine:step(list, tick)
   local at, step = clock(self, tick), self.def.step
   if self.members then
-    for i = 1, #list do
-      local member = list[i]
-      at.current = member
-      step(member, at)
+    if self.def.bounded then
+      step_bounded(self, list, at)
+    else
+      for i = 1, #list do
+        local member = list[i]
+        at.current = member
+        step(member, at)
+      end
     end
     at.current = nil
     if self.def.after then self.def.after(self.state, at) end
@@ -245,11 +311,27 @@ end
 
 --- All members, tick after tick, up to `limit`, which here:think may bring nearer.
 local function advance(self)
-  local list = self.list
-  while self.now < self.limit do
-    self:step(list, self.now)
-    self.now = self.now + 1
+  local list, def, at = self.list, self.def, self.here
+  if not self.members or def.bounded or def.after then
+    while self.now < self.limit do
+      self:step(list, self.now)
+      self.now = self.now + 1
+    end
+    return
   end
+  local step, start, seconds, now, n = def.step, def.start, def.tick, self.now, #list -- most ticks of most worlds pass here
+  while now < self.limit do
+    local time = start + now * seconds
+    at.tick, at.time, at.day = now, time, time // 86400
+    for i = 1, n do
+      local member = list[i]
+      at.current = member
+      step(member, at)
+    end
+    now = now + 1
+    self.now = now
+  end
+  at.current = nil
 end
 
 local function tick_with(self, rows)
@@ -307,6 +389,14 @@ function Engine:run(limit)
   guarded(self, advance)
 end
 
+--- Do something with the world as in a tick: purely, with its errors explained.
+---@param f fun(engine: stoke.world.engine, ...)
+---@param ... any
+---Raises as engine:tick.
+---
+--- Example: `engine:guarded(pass, limit)`
+function Engine:guarded(f, ...) guarded(self, f, ...) end
+
 --- When the next answer of a thought is due.
 ---@return integer tick math.maxinteger: nobody thinks
 ---
@@ -335,7 +425,7 @@ function Engine:replay(rows, goal, rest)
       while logged[i] and logged[i].tick <= self.now do due[#due + 1], i = logged[i], i + 1 end
       self:tick(due)
     else
-      local to = math.min(goal, row and row.tick or goal, self.now + 256)
+      local to = math.min(goal, row and row.tick or goal, self.now + 32)
       repeat self:run(to) until self.now >= to
       if rest then rest() end
     end

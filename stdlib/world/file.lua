@@ -190,11 +190,11 @@ function File:send(row)
   combine.shield(PATIENCE, insert, self.db, row)
 end
 
---- With the tick behind its beginning: who goes on from here finds that thought under way.
-function File:answer(row)
+--- With the tick: who goes on from here finds that thought under way, where all members were together.
+function File:answer(row, tick)
   write(self, function(tx)
     insert(tx, row)
-    tx:exec("UPDATE world SET reached = max(reached, ?)", row.begun + 1)
+    tx:exec("UPDATE world SET reached = max(reached, ?)", tick)
   end)
 end
 

@@ -2,10 +2,11 @@
 --- nothing is made for a member to whom nothing happens.
 
 local data = require "stoke.world.data"
+local definition = require "stoke.world.definition"
 local errors = require "core.errors"
 local random = require "stoke.world.random"
 
-local chebyshev <const> = require "stoke.world.definition".chebyshev
+local chebyshev <const> = definition.chebyshev
 
 local M = {}
 

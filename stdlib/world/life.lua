@@ -67,8 +67,13 @@ end
 --- Example: `life.answered(town, row, entry)`
 function M.answered(self, row, entry)
   if self.def.wait then row.tick = entry.due end
-  self.log:answer(row)
+  self.log:answer(row, self.engine.now)
+  if self.engine.thinking[row.member] ~= entry then return end -- it was given up meanwhile
   self.thoughts.answers[row.member] = row
+  if self.missing and entry.due <= self.engine.now then
+    self.missing = self.missing - 1
+    if self.missing > 0 then return end -- nobody can go on yet
+  end
   M.wake(self)
 end
 
@@ -84,6 +89,8 @@ end
 
 -- ---- the state -----------------------------------------------------------------------------------------------------------------
 
+local function rest() time.sleep(0) end
+
 --- The state as the log has it, before the inputs of a tick.
 ---@param self stoke.world
 ---@param tick integer
@@ -94,8 +101,27 @@ function M.load(self, tick)
   local log, def = self.log, self.def
   local shot = log:before(tick)
   local engine = shot and engines.from(def, shot.text) or engines.new(def)
-  engine:replay(function(from, to) return log:ticks(from, to) end, tick, function() time.sleep(0) end)
+  engine:replay(function(from, to) return log:ticks(from, to) end, tick, rest)
   return engine
+end
+
+--- The same for a look back: from the moment that was looked at last, where that is nearer than a snapshot.
+---@param self stoke.world
+---@param tick integer
+---@return stoke.world.engine engine to be read before anything waits
+---
+--- Example: `local state = life.past(town, 3600).state`
+function M.past(self, tick)
+  local log, seen = self.log, self.seen
+  self.seen = nil -- nobody else takes it meanwhile
+  local shot = log:before(tick)
+  if seen and seen.now <= tick and seen.now >= (shot and shot.tick or 0) then
+    seen:replay(function(from, to) return log:ticks(from, to) end, tick, rest)
+  else
+    seen = M.load(self, tick)
+  end
+  self.seen = seen
+  return seen
 end
 
 --- What thoughts of members did outside of the world is undone, from the beginning of one that will be asked again, else from now.
@@ -103,8 +129,8 @@ local function undo_outside(self)
   local def, engine = self.def, self.engine
   if not def.on_back then return end
   local function undo(who)
-    local entry, known = engine.thinking[who], self.thoughts.answers[who]
-    local from = entry and not known and entry.begun or engine.now
+    local entry, known, last = engine.thinking[who], self.thoughts.answers[who], self.thoughts:known_until(who)
+    local from = entry and not known and entry.begun or last and last + 1 or engine.now
     def.on_back(who, engine:time(from), self)
   end
   if not engine.members then return undo "" end
@@ -119,7 +145,7 @@ end
 --- Example: `life.take_up(town, 3600, true)`
 function M.take_up(self, tick, anew)
   self.thoughts:stop()
-  self.begun, self.torn = {}, nil
+  self.begun, self.torn, self.seen = {}, nil, nil
   local engine = M.load(self, tick)
   self.engine = engine
   engine.on_think = function(who, entry) self.begun[#self.begun + 1] = { who, entry } end
@@ -132,6 +158,8 @@ function M.take_up(self, tick, anew)
   for _, row in ipairs(logged) do
     if row.kind == "answer" then self.thoughts:know(row) end
   end
+  self.floor = 0
+  for who in next, self.thoughts.ahead do self.floor = math.max(self.floor, self.thoughts:known_until(who) + 1) end
   if anew then undo_outside(self) end
   self.thoughts:begin_all()
 end

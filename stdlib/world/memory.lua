@@ -8,9 +8,13 @@ local M = {}
 ---@private
 M.LONGEST = 1000000
 
+--- Snapshots in memory at most; an odd number follows, so that the first and the last one stay.
+---@private
+M.SNAPSHOTS = 1000
+
 ---@class stoke.world.memory
 ---@field private rows stoke.world.row[]
----@field private early stoke.world.row[] answers that have come, of thoughts that are not due yet
+---@field private early table<stoke.world.row, true> answers that have come, of thoughts that are not due yet
 ---@field private snapshots { tick: integer, text: string }[]
 ---@field last integer number of the last entry
 ---@field sent integer the last number that world:send gave
@@ -39,6 +43,7 @@ function Memory:add(rows)
   for _, row in ipairs(rows) do
     self.last = self.last + 1
     row.n, self.rows[self.last] = self.last, row
+    self.early[row] = nil
     if row.sent then self.by_ticket[row.sent] = row end
   end
 end
@@ -52,9 +57,10 @@ function Memory.waiting() return {} end
 
 --- Write an answer before it is due.
 ---@param row stoke.world.row
+---@param _ integer the tick that all have come to
 ---
---- Example: `log:answer(row)`
-function Memory:answer(row) self.early[#self.early + 1] = row end
+--- Example: `log:answer(row, engine.now)`
+function Memory:answer(row, _) self.early[row] = true end
 
 --- Answers that were written and have no number yet.
 ---@return stoke.world.row[]
@@ -62,11 +68,12 @@ function Memory:answer(row) self.early[#self.early + 1] = row end
 --- Example: `for _, row in ipairs(log:answers()) do print(row.member) end`
 function Memory:answers()
   local out = {}
-  for _, row in ipairs(self.early) do
-    if not row.n then out[#out + 1] = row end
-  end
-  self.early = out
-  return table.move(out, 1, #out, 1, {})
+  for row in next, self.early do out[#out + 1] = row end
+  table.sort(out, function(a, b)
+    if a.begun ~= b.begun then return a.begun < b.begun end
+    return a.member < b.member
+  end)
+  return out
 end
 
 --- The entries of ticks from one on to before another, in order.
@@ -119,6 +126,14 @@ function Memory:snapshot(tick, text)
   local shots = self.snapshots
   if shots[#shots] and shots[#shots].tick == tick then shots[#shots] = nil end
   shots[#shots + 1] = { tick = tick, text = text }
+  if #shots > M.SNAPSHOTS then -- of the older ones every second goes: a look back then takes longer
+    local kept = 1
+    for i = 3, #shots, 2 do
+      kept = kept + 1
+      shots[kept] = shots[i]
+    end
+    for i = #shots, kept + 1, -1 do shots[i] = nil end
+  end
   self.reached = tick
 end
 
@@ -168,7 +183,7 @@ function Memory:cut(tick)
   for _, row in ipairs(kept) do
     if row.begun < tick then
       row.n = nil
-      self.early[#self.early + 1] = row
+      self.early[row] = true
     end
   end
   while self.snapshots[1] and self.snapshots[#self.snapshots].tick > tick do self.snapshots[#self.snapshots] = nil end
@@ -193,7 +208,7 @@ function M.of(log, tick)
     other.rows[i] = own(row)
     if row.sent then other.by_ticket[row.sent] = other.rows[i] end
   end
-  for i, row in ipairs(log:answers()) do other.early[i] = own(row) end
+  for _, row in ipairs(log:answers()) do other.early[own(row)] = true end
   for i, shot in ipairs(log:shots(tick)) do other.snapshots[i] = shot end
   other.last, other.sent = log.last, log.sent
   other:cut(tick)

@@ -2,7 +2,7 @@
 
 local function last(request) return request.messages[#request.messages].content end
 
-local function age_of(text) return tonumber(text:match "\nage: (%d+)") or 0 end
+local function age_of(text) return tonumber(text:match "Age: (%d+)") or 0 end
 
 -- What a person answers: the old do not buy, those who are told a price pay near it.
 local function answer(age, asked)
@@ -29,8 +29,9 @@ return function(request)
     return { json = { job = age_of(text) > 64 and "retired" or "clerk", text = "Walks to work, whatever the weather." } }
   elseif text:find "does not hold" then
     return { json = { turn = 0, value = 0 } }
-  elseif text:find "Does it follow" then
-    return { json = { follows = not text:find 'is "maybe"' } }
+  elseif request.format and request.format.properties.answer then
+    local answers = request.format.properties.answer.enum -- the value that is asked about stands last
+    return { json = { answer = answers[#answers] == "maybe" and answers[1] or answers[#answers] } }
   elseif text:find "Fill in the form" then
     return form(text)
   elseif text:find "The statement" then

@@ -1,5 +1,5 @@
--- What the people of town.lua answer. An answer depends on the question alone, and not on who was asked before, so that a day comes
--- out the same in whatever order its questions are put.
+-- What the people of town.lua answer. An answer depends on the question alone (who is asked, when, what may be done, what was said
+-- last), and not on who was asked before, so that a day comes out the same in whatever order its questions are put.
 
 --- A number of a text (FNV-1a).
 local function hash(text)
@@ -26,6 +26,19 @@ local function offered(format)
     offers[shape.properties.action.enum[1]] = shape.properties
   end
   return offers
+end
+
+--- What an answer depends on.
+local function situation(request, text, offers)
+  local parts = { request.messages[1].content:match "You are (%w+)" or "", text:match "%d%d:%d%d" or "" }
+  for name, params in pairs(offers) do
+    for _, param in ipairs { "to", "place" } do
+      parts[#parts + 1] = name .. table.concat(params[param] and params[param].enum or {}, ",")
+    end
+  end
+  table.sort(parts)
+  for line in text:gmatch "\n(%u%l+: [^\n]+)" do parts[#parts + 1] = line end
+  return hash(table.concat(parts, "|"))
 end
 
 local function choices(offer, param) return offer and offer[param].enum or {} end
@@ -73,8 +86,8 @@ end
 
 return function(request)
   local text = request.messages[#request.messages].content
-  local h = hash(request.messages[1].content .. text)
   local offers = offered(request.format)
+  local h = situation(request, text, offers)
   if request.format and request.format.properties.plan then
     local places = {}
     for name in (text:match "places are: ([^\n]+)%.\n" or "home"):gmatch "[^,]+" do

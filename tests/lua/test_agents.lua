@@ -45,7 +45,7 @@ local WORDS = {
   ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
-  ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" },
+  ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
 }
 
 -- All at once: they mostly wait.
@@ -83,7 +83,7 @@ end)
 -- What differs between two runs: places, times, and the tokens of texts that tell of them.
 local function normal(text, places)
   for _, place in ipairs(places) do text = text:gsub(place[1]:gsub("%p", "%%%0"), place[2]) end
-  return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"))
+  return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"):gsub("state %x+", "state N"))
 end
 
 -- Compare with tests/golden/NAME.txt; what differs is shown as diff -u shows it.
@@ -315,7 +315,8 @@ test("focusgroup: a table with the turn of each value, statistics; run again it 
   { real = true }, function(t)
     local place <close> = folder()
     local function try(...)
-      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about", "people of Bergen", "--people", "8",
+      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about",
+        "people of Bergen", "--people", "8",
         "--file", place.path .. "/study", ... })
     end
     golden(t, "focusgroup", try("--csv", place.path .. "/bread"))
@@ -340,6 +341,19 @@ test("crew: split in parts; a worker that fails twice is replaced", { real = tru
   t.match(told, "reader: They pay 31%.\n.*done by reader: Compute what they pay%.\n")
   t.match(told, "\nThey pay 31, and the last ferry leaves at 17:30%.\n2 of 2 parts done; 6 calls")
   t.eq(scripted("crew", { TASK, "--root", "tests/agents/research", "--tokens", "500" }).code, 6)
+end)
+
+test("town: people get up, plan, walk, meet and talk; kept in a file, it goes on where it was", { real = true }, function(t)
+  local own <close> = folder()
+  local file = own.path .. "/town.world"
+  local function hours(n, ...) return scripted("town", { "--file", file, "--hours", n, ... }) end
+  hours "0.5"
+  local first = hours "1.1"
+  local second = hours("1.25", "--news", "The bridge is closed.")
+  golden(t, "town", { stdout = first.stdout .. second.stdout, code = second.code }, { { file, "town.world" } })
+  t.match(hours "1.25".stdout, "\n07:15 is over; %-%-days, or %-%-hours, for more\n")
+  local whole = scripted("town", { "--file", "", "--hours", "1.1" })
+  t.eq(first.stdout:match "state %x+", whole.stdout:match "state %x+")
 end)
 
 test("review: keeps what the judge keeps, ends with 1 for a grave finding", { real = true }, function(t)

@@ -176,13 +176,53 @@ test("an answer that was cut off is done as far as it goes", function(t)
 end)
 
 test("where a model cannot be asked the day goes by the routine, and the world goes on", function(t)
-  local brain <close> = persons.brain(function() return { error = "out of order", status = 400 } end)
+  local brain <close> = persons.brain(function() return { error = "out of order", status = 500 } end)
   local people = persons.town(brain, { routine = { { "07:00", "milking", "square" }, { "12:00", "resting", "house" } } })
   local world <close> = stoke.world(people:world(options()))
   finish(world, 13)
   local ada = world:look("members", "ada")
   t.eq({ ada.doing, people.place:at(ada.x, ada.y) }, { "resting", "house" })
   t.match(ada.mind.failed, "out of order")
+end)
+
+test("where a server or a model is not there the run ends with that error, and the next run asks again", function(t)
+  local there = false
+  local brain <close> = persons.brain(function()
+    if not there then return { error = "model 'x' not found", status = 404 } end
+  end)
+  local people = persons.town(brain)
+  local world <close> = stoke.world(people:world(options()))
+  local err = t.raises("http", finish, world, 9)
+  t.match(err.message, '^world "town": the thought "day" of "%l+" failed: model \'x\' not found')
+  t.eq({ world:time() < 7 * HOUR + 30, #brain.asked }, { true, 3 })
+  there = true
+  finish(world, 9)
+  t.ok(world:look("members", "ada", "plan")[3])
+  local other = persons.town(brain)
+  local unharmed <close> = stoke.world(other:world(options()))
+  finish(unharmed, 9)
+  t.eq(world:hash(), unharmed:hash())
+  t.eq(memories(people, world), memories(other, unharmed))
+end)
+
+test("an attempt that failed leaves nothing in the memory of who tries again", function(t)
+  local failures = 0
+  local brain <close> = persons.brain(function(asked, n)
+    if asked.kind == "turn" and n % 3 == 0 then
+      failures = failures + 1
+      return { error = "busy", status = 503 }
+    end
+  end)
+  local people = persons.town(brain)
+  local world <close> = stoke.world(people:world(options { retries = 20 }))
+  finish(world, 10)
+  t.ok(failures > 5)
+  local calm <close> = persons.brain()
+  local other = persons.town(calm)
+  local unharmed <close> = stoke.world(other:world(options()))
+  finish(unharmed, 10)
+  t.eq(world:hash(), unharmed:hash())
+  t.eq(memories(people, world), memories(other, unharmed))
 end)
 
 -- ---- turns ---------------------------------------------------------------------------------------------------------------------
@@ -427,6 +467,8 @@ test("what is wrong in a definition is said when it is given", function(t)
   t.match(one { routine = { { "08:00" } } }, "routine%[1%] must be")
   t.match(one { texts = { person_wo = "x" } }, "did you mean person_who")
   t.match(one { personna = {} }, "did you mean persona")
+  t.match(one { options = { temprature = 1 } }, "did you mean temperature")
+  t.match(one { think = 5 }, "think")
   t.match(refused { model = "m", { id = "ada" }, { id = "ada" } }, "two people have the id ada")
   t.match(refused { model = "m", { id = "ada", name = "Ada" }, { id = "bob", name = "Ada" } }, "two people are named Ada")
   t.match(refused { model = "m", talk = { turn = 3 }, { id = "ada" } }, "did you mean turns")

@@ -223,7 +223,7 @@ test("a model writes the words around what is fixed, one question a person", fun
   t.eq(people[1].persona.text, "Up at four. Worries about the rent.")
   local asked = model.requests[1]
   t.contains(asked.messages[#asked.messages].content, "people of Leeds")
-  t.contains(asked.messages[#asked.messages].content, "age: 40\ngender: female")
+  t.contains(asked.messages[#asked.messages].content, "Age: 40. Gender: female.")
   t.eq(asked.format.properties.name, nil)
   local seeds = {}
   for i, request in ipairs(model.requests) do seeds[i] = request.options.seed end
@@ -232,7 +232,7 @@ end)
 
 test("an answer that does not fit leaves the words out, and is told", function(t)
   t.model(function(request)
-    if json.encode(request.messages):find("age: 41", 1, true) then return { json = { job = "cook", text = "Sings all day, "
+    if json.encode(request.messages):find("Age: 41", 1, true) then return { json = { job = "cook", text = "Sings all day, "
     .. "badly." } } end
     return "I would rather not."
   end)
@@ -247,7 +247,7 @@ test("a name that the model gives twice is asked for again, then a list gives it
   t.model(function(request)
     local last = request.messages[#request.messages].content
     if last:find("Somebody else is called Ada Lund", 1, true) then
-      return { json = { name = json.encode(request.messages):find("age: 41", 1, true) and "Bea Holm" or "ADA LUND" } }
+      return { json = { name = json.encode(request.messages):find("Age: 41", 1, true) and "Bea Holm" or "ADA LUND" } }
     end
     return { json = { name = "Ada Lund" } }
   end)
@@ -363,6 +363,15 @@ test("a person is an agent with its persona for instructions", function(t)
   t.eq(bot:run("Where do you buy?").text, "At the market.")
   local said = model.requests[1].messages[1].content
   t.contains(said, "You are " .. people[1].name)
-  t.contains(said, "job: baker")
+  t.contains(said, "Job: baker.")
   t.contains(said, "Answer in one sentence.")
+end)
+
+test("people of a population live in a world as they are", function(t)
+  local people = stoke.population { size = 3, seed = 1, quotas = { gender = GENDER } }
+  people:relate("friends", { degree = 2 })
+  local given = { model = "m" }
+  for i, one in ipairs(people) do given[i] = one end
+  local live = stoke.person.people(given)
+  t.eq(live:state().members.p1.name, people[1].name)
 end)

@@ -82,6 +82,13 @@ test("whom is meant may be said by id, list, words and function", function(t)
   t.contains(message {}, "nobody is meant")
 end)
 
+test("a persona may be a text, as that of a person of a world", function(t)
+  local model = t.model { "Yes." }
+  local study <close> = open { people = { { id = "ada", name = "Ada", persona = "A smith who likes to argue." } } }
+  study:ask("all", "Well?")
+  t.contains(model.requests[1].messages[1].content, "\nA smith who likes to argue.")
+end)
+
 test("in a talk each speaks once a round, and hears what was said before", function(t)
   local model = t.model(function(request, n) return who(request) .. n end)
   local study <close> = open { seed = 4 }
@@ -211,7 +218,7 @@ local function three(file, claim, topic)
 end
 
 local function judge(request)
-  if last(request):find "The statement" then return { json = { turn = 1, why = "so it says", holds = true } } end
+  if last(request):find "The statement" then return { json = { turn = 1, why = "so it says", holds = "yes" } } end
   return who(request) .. " shrugs."
 end
 
@@ -302,8 +309,8 @@ end)
 test("a statement is judged of each, with the turn that decides and why", function(t)
   local model = t.model(function(request)
     if not last(request):find "The statement" then return who(request) == "Cid" and "Rain again." or "I love bread." end
-    if last(request):find("Cid", 1, true) then return { json = { turn = 0, why = "nothing of bread", holds = false } } end
-    return { json = { turn = 1, why = "says so", holds = true } }
+    if last(request):find("Cid", 1, true) then return { json = { turn = 0, why = "nothing of bread", holds = "no" } } end
+    return { json = { turn = 1, why = "says so", holds = "yes" } }
   end)
   local study <close> = open()
   study:ask("all", "Well?")
@@ -314,7 +321,7 @@ test("a statement is judged of each, with the turn that decides and why", functi
   t.eq(found.cells[1].holds, { value = true, turn = 2, from = "ada", quote = "I love bread." })
   local asked = model.requests[4]
   t.contains(last(asked), "(moderator):\n> Well?\n[1] ")
-  t.eq(asked.format.properties.turn.enum, { 0, 1 })
+  t.eq(asked.format.properties.turn.enum, { 1, 0 })
   t.eq(asked.options.temperature, 0)
 end)
 
@@ -362,10 +369,23 @@ test("what is wrong in a definition is told with its place", function(t)
   t.contains(message { model = "m", poeple = {} }, "did you mean people")
   t.contains(message { model = "m", people = {} }, "people is empty")
   t.contains(message { model = "m", people = { { persona = {} } } }, "people[1] must be")
+  t.contains(message { model = "m", people = { { name = "A", persona = { age = print } } } }, "people[1]: persona.age must be a "
+    .. "text")
   t.contains(message { model = "m", people = { { id = "a", name = "A" }, { id = "a", name = "B" } } }, "two people have the id a")
   t.contains(message { model = "m", texts = { study_chek = "x" } }, "did you mean study_check?")
   local study <close> = stoke.study { model = "m" }
   t.contains(t.raises("argument", study.ask, study, "all", "x").message, "there are no people")
+end)
+
+test("how far a step is, is told after each person", function(t)
+  t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
+    holds = "no" } } or "Yes." end)
+  local told = {}
+  local study <close> = open { at_once = 1, progress = function(...) told[#told + 1] = table.concat({ ... }, " ") end }
+  study:ask({ "ada", "ben" }, "Well?")
+  study:discuss({ "ada", "ben" }, "So?", { rounds = 1 })
+  study:check("{name} says yes.", { whom = "ada" })
+  t.eq(told, { "ask 1 2", "ask 2 2", "discuss 1 2", "discuss 2 2", "check 1 1" })
 end)
 
 test("a study that is closed asks nothing more", function(t)
@@ -377,7 +397,7 @@ end)
 
 test("each person may have a model of its own, and the judge another", function(t)
   t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
-    holds = false } } or "Yes." end)
+    holds = "no" } } or "Yes." end)
   local study <close> = open { judge = "large", people = { { id = "ada", name = "Ada" }, { id = "ben", name = "Ben",
     model = "tiny" } } }
   study:ask("all", "Well?")
@@ -401,5 +421,5 @@ test("a population is made with the study's model, seed and file", function(t)
   end
   t.eq(run().asked, 6)
   t.eq(run().asked, 0)
-  t.contains(model.requests[4].messages[1].content, "job: baker")
+  t.contains(model.requests[4].messages[1].content, "Job: baker.")
 end)

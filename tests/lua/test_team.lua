@@ -47,6 +47,14 @@ test("stop.text ends it at that message, of that member, and not within another 
   t.eq({ result.stopped, #result.turns }, { 'critic said "APPROVE"', 4 })
 end)
 
+test("stop.text alone: the marks that the words have are part of them", function(t)
+  local function ends(words, text)
+    return stop.text(words, { alone = true }).test { turns = {}, last = { from = "a", text = text } } ~= nil
+  end
+  t.eq({ ends("DONE", "**DONE.**"), ends("DONE", "DONE it is"), ends("+1", " (+1) "), ends("+1", "-1"), ends("C++", "C"),
+    ends("C++", "C++!") }, { true, false, true, false, false, true })
+end)
+
 test("stop: conditions combine with | and &, and remember nothing between runs", function(t)
   local world <close> = teams { writer = says "DONE", critic = says "no" }
   local both = pair(world, { stop = stop.text "DONE" & stop.messages(3), max_turns = 10 })
@@ -90,6 +98,31 @@ test("wrong options say what is meant", function(t)
 end)
 
 -- ---- the face of an agent -----------------------------------------------------------------------------------------------------
+
+test("what would be taken without a word is refused when a team is made", function(t)
+  local world <close> = teams { a = "", b = "", c = "" }
+  local a, b, c = world.agent "ada", world.agent "bob", world.agent "eve"
+  local function wrong(words, pattern, given)
+    given.members = given.members or not given[1] and { a, b } or nil
+    t.contains(t.raises("argument", stoke.team[pattern], given).message, words)
+  end
+  wrong("stop.text: from names the string \"bib\", who is no member (did you mean bob?)", "round_robin",
+    { stop = stop.messages(3) | stop.text("x", { from = "bib" }) })
+  wrong("nobody hands over here", "round_robin", { stop = stop.handoff "bob" & stop.messages(2) })
+  wrong("stop.handoff names the string \"user\"", "swarm", { stop = stop.handoff "user" })
+  wrong("is stop.messages itself, which makes a condition: call it", "round_robin", { stop = stop.messages })
+  wrong("members must be at most 2, got 3", "reflect", { members = { a, b, c } })
+  wrong("substitute names the string \"q\", who is no member", "round_robin", { substitute = { q = c } })
+  wrong("members = { writer, critic }", "round_robin", { a, b })
+  wrong("participants is called members here", "round_robin", { participants = { a } })
+  wrong("max_rounds is called rounds here", "debate", { max_rounds = 3 })
+  for _, pattern in ipairs { "debate", "vote", "mixture", "reflect", "orchestrate" } do
+    wrong("max_turns has no meaning here: `", pattern, { max_turns = 3 })
+    wrong("stop has no meaning here: `", pattern, { stop = stop.messages(3) })
+  end
+  t.match(t.raises("argument", function() return stoke.team { members = { a } } end).message, "stoke.team.round_robin { ... }")
+  t.ok(stoke.team.round_robin { members = { a, b }, substitute = { bob = c }, stop = stop.text("x", { from = "eve" }) })
+end)
 
 test("a team streams: its members' events are nested, its own tell who speaks and what was said", function(t)
   local world <close> = teams { writer = says "a draft", critic = says "fine" }
@@ -210,6 +243,26 @@ test("on_failure may be a function; what no member mends ends the run at once", 
   t.raises("script", team_of_bad.run, team_of_bad, "go")
 end)
 
+test("a function that always says retry is ended", function(t)
+  local world <close> = teams { ada = function() return FAILS end }
+  local team = stoke.team.round_robin { members = { world.agent "ada" }, on_failure = function() return "retry" end }
+  local err = t.raises("limit", team.run, team, "go")
+  t.match(err.message, "ada failed 10 times, and on_failure still says \"retry\": .*boom")
+  t.eq({ #world.order, err.cause.kind }, { 10, "http" })
+end)
+
+test("what somebody says who stands in for another is theirs", function(t)
+  for _, name in ipairs { "graph", "debate", "mixture", "round_robin" } do
+    local world <close> = teams { ada = function() return FAILS end, bob = "b", spare = "s", team = "all" }
+    local given = { members = { world.agent "ada", world.agent "bob" }, substitute = world.agent "spare", on_failure = "replace",
+      retries = 0 }
+    if name == "graph" then given.edges, given.begin = { { "ada", "bob" } }, "ada" end
+    local from = {}
+    for _, turn in ipairs(stoke.team[name](given):run("go").turns) do from[turn.from] = true end
+    t.eq({ name, from.spare, from.ada }, { name, true, nil })
+  end
+end)
+
 test("one budget and one deadline for all: the team's end the run, a member's own are its failure", function(t)
   local world <close> = teams { writer = says { text = "slow", delay = 4 }, critic = says { text = "slow", delay = 4 } }
   local late = pair(world, { deadline = 6, on_failure = "go_on" })
@@ -221,6 +274,15 @@ test("one budget and one deadline for all: the team's end the run, a member's ow
     members = { world.agent("writer", { deadline = 1 }), world.agent "critic" } }
   local result = hasty:run "go"
   t.eq({ result.text, result.failures[1].kind, result.failures[1].answer }, { "slow", "deadline", "go_on" })
+end)
+
+test("where the team's own budget is spent the run ends, though a member has the same one", function(t)
+  local world <close> = teams { ada = says "a", bob = says "b" }
+  local given = { budget = { calls = 3 } }
+  local team = stoke.team.round_robin { members = { world.agent("ada", given), world.agent("bob", given) }, budget = { calls = 3 },
+    on_failure = "go_on", retries = 0, max_turns = 6 }
+  local err = t.raises("budget", team.run, team, "go")
+  t.eq({ #world.order, #err.work.messages }, { 3, 4 })
 end)
 
 test("cancelling a team cancels its member's call, which frees the slot", function(t)

@@ -103,6 +103,17 @@ test("debate: where all agree nobody has to judge; without a judge the team's mo
   t.eq(panel(other, { rounds = 1 }):run("?").text, "made of both")
 end)
 
+test("debate: the judge reads what somebody said who failed later, and that somebody said nothing", function(t)
+  local world <close> = teams { ada = { "A1", FAILS }, bob = says(FAILS), eve = says "E", kim = says "K", team = says "judged" }
+  local members = {}
+  for i, name in ipairs { "ada", "bob", "eve", "kim" } do members[i] = world.agent(name) end
+  local result = stoke.team.debate({ members = members, retries = 0 }):run "Go"
+  t.eq({ result.text, result.stopped }, { "judged", "judged after 2 rounds" })
+  local asked = world.asked.team[1][1].content
+  t.contains(asked, "ada: A1\n\n(bob could not answer: ")
+  t.contains(asked, "eve: E\n\nkim: K")
+end)
+
 test("debate: who fails is out, and the last one left has answered", function(t)
   local world <close> = teams { ada = { "repair" }, bob = says(FAILS) }
   local result = panel(world):run "?"
@@ -159,18 +170,4 @@ test("reflect: where the writer fails in a later round, or the critic, the work 
   local other <close> = teams { writer = says "draft", team = says(FAILS) }
   team = stoke.team.reflect { members = { other.agent "writer" }, on_failure = "go_on", retries = 0 }
   t.eq(team:run("A haiku").stopped, "the critic failed")
-end)
-
-test("each of them shows its first question and its texts", function(t)
-  local world <close> = teams {}
-  local a, b = world.agent "ada", world.agent "bob"
-  for name, texts in pairs { vote = 1, debate = 5, mixture = 4, reflect = 4, selector = 7, swarm = 8, round_robin = 5 } do
-    local made = stoke.team[name]({ name = "team", members = { a, b } }):next_request "The task"
-    t.match(made.body, "The task")
-    local own = 0
-    for _, text in ipairs(made.texts) do
-      if text.name:find "^team_" or text.name:find("^" .. name .. "_") then own = own + 1 end
-    end
-    t.eq({ name, own }, { name, texts })
-  end
 end)

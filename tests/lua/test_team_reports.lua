@@ -113,7 +113,8 @@ test("a failure that goes on leaves no silent gap: it is in the turns, in the fa
       if properties.parts then return { json = { parts = { { part = "x", worker = "ada" } } } } end
       return "an answer"
     end }
-    local given = { members = { world.agent "ada", world.agent "bob" }, max_turns = 2, retries = 0, on_failure = "go_on" }
+    local given = { members = { world.agent "ada", world.agent "bob" }, retries = 0, on_failure = "go_on" }
+    if ("round_robin selector graph ledger"):find(name, 1, true) then given.max_turns = 2 end
     if name == "graph" then given.edges = { { "ada", "bob" } } end
     if name == "swarm" then given.max_turns = 1 end
     local told = 0
@@ -126,4 +127,73 @@ test("a failure that goes on leaves no silent gap: it is in the turns, in the fa
     t.ok(told >= 1, name)
     if not ok then t.eq({ name, err.kind }, { name, "http" }) end -- nobody else was left: it is raised
   end
+end)
+
+-- Plans, verdicts and choices are made; the last word fails.
+local function last_word_fails()
+  return teams { ada = function(_, n) return "A" .. n end, bob = function(_, n) return "B" .. n end, team = function(request)
+    local properties = request.format and request.format.properties or {}
+    local text = request.messages[#request.messages].content
+    if properties.parts then return { json = { parts = { { part = "x", worker = "ada" }, { part = "y", worker = "bob" } } } } end
+    if properties.reason then
+      return { json = { reason = "", done = false, progress = true, next = "ada", instruction = "go" } }
+    end
+    return text:find "List in short" and "facts" or text:find "Write a plan" and "plan" or FAILS
+  end }
+end
+
+local function with_last_word(name, world, more)
+  local given = { members = { world.agent "ada", world.agent "bob" }, retries = 0 }
+  if name == "ledger" then given.max_turns = 2 end
+  for key, value in pairs(more or {}) do given[key] = value end
+  return stoke.team[name](given)
+end
+
+test("where the last word fails and the team goes on, what was done is the answer", function(t)
+  for name, wanted in pairs { orchestrate = "1. x\nA1\n\n2. y\nB1", mixture = "1. A1\n\n2. B1", debate = "ada: A2\n\nbob: B2",
+    ledger = "A2" } do
+    local world <close> = last_word_fails()
+    local result = with_last_word(name, world, { on_failure = "go_on" }):run "go"
+    t.eq({ name, result.text, #result.failures }, { name, wanted, 1 })
+    t.match(result.stopped, "failed$")
+  end
+end)
+
+test("an error that ends a team has its turns and tasks, and says whose it is", function(t)
+  for _, name in ipairs { "orchestrate", "mixture", "debate", "ledger" } do
+    local world <close> = last_word_fails()
+    local team = with_last_word(name, world, { name = "crew" })
+    local err = t.raises("http", team.run, team, "go")
+    t.match(err.message, "^crew, %a+: .*boom")
+    t.ok(#err.work.turns >= 2, name)
+    if name == "orchestrate" then t.eq({ err.work.tasks[1].text, err.work.tasks[2].text }, { "A1", "B1" }) end
+  end
+end)
+
+local DOT <const> = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+test("members see the images of a question, and so does the team's own model where it is that of a member", function(t)
+  local function seen(name, more)
+    local world <close> = teams({ ada = says "a", bob = says "b", team = function(request)
+      local properties = request.format and request.format.properties or {}
+      if properties.parts then return { json = { parts = { { part = "x", worker = "ada" }, { part = "y", worker = "bob" } } } } end
+      if properties.good ~= nil then return { json = { faults = {}, good = true } } end
+      return "all"
+    end }, { models = { "qwen2.5:3b,caps=completion+vision", "other" } })
+    local given = { members = { world.agent "ada", name ~= "reflect" and world.agent "bob" or nil }, endpoint = world.url }
+    for key, value in pairs(more or {}) do given[key] = value end
+    stoke.team[name](given):run { text = "What is it?", images = { { data = DOT } } }
+    local out = {}
+    for i, request in ipairs(world.requests) do
+      local count = 0
+      for _, message in ipairs(request.messages) do count = count + #(message.images or {}) end
+      out[world.order[i]] = count
+    end
+    return out
+  end
+  t.eq(seen "orchestrate", { team = 1, ada = 1, bob = 1 })
+  t.eq(seen "debate", { team = 1, ada = 1, bob = 1 })
+  t.eq(seen "mixture", { team = 1, ada = 1, bob = 1 })
+  t.eq(seen "reflect", { team = 1, ada = 1 })
+  t.eq(seen("orchestrate", { model = "other" }), { team = 0, ada = 1, bob = 1 })
 end)

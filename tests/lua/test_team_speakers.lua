@@ -174,3 +174,50 @@ test("swarm: a member's own tools run before it hands over", function(t)
   local team = stoke.team.swarm { members = { world.agent("triage", { tools = { look } }), world.agent "billing" } }
   t.eq({ team:run("go").text, looked }, { "done", 1 })
 end)
+
+test("swarm: what a call beside a handoff gave goes with the handoff", function(t)
+  local world <close> = teams { triage = { { tool_calls = { { name = "search", arguments = {} },
+    { name = "transfer_to_billing", arguments = { note = "pay LH 17" } } } } }, billing = "Paid.", repairs = "no" }
+  local search = stoke.tool { name = "search", description = "Searches", run = function() return "flights: LH 17" end }
+  local result = stoke.team.swarm({ members = { world.agent("triage", { tools = { search } }), world.agent "billing" } }):run "Fly"
+  t.eq({ result.text, result.turns[1].text }, { "Paid.", "(search: flights: LH 17)\n(handed over to billing: pay LH 17)" })
+  t.contains(world.asked.billing[1][2].content, "flights: LH 17")
+end)
+
+test("swarm: two notes to the same member go together; a model without tools is told what to do", function(t)
+  local world <close> = teams { triage = { { tool_calls = { { name = "transfer_to_billing", arguments = { note = "one" } },
+    { name = "transfer_to_billing", arguments = { note = "two" } } } } }, billing = "Done." }
+  t.eq(desk(world):run("Go").turns[1].text, "(handed over to billing: one; two)")
+  local bare <close> = teams { triage = { { error = "m does not support tools", status = 400 } } }
+  local team = desk(bare, { retries = 0 })
+  local err = t.raises("http", team.run, team, "Go")
+  t.match(err.message, "^triage: m does not support tools")
+  t.match(err.hint, "stoke.team.selector")
+end)
+
+test("selector: who chooses hears in a session what was said before the question", function(t)
+  local world <close> = teams { ada = function() return "a poem" end, bob = function() return "b" end,
+    team = function(request) return { json = { next = request.format.properties.next.enum[1] } } end }
+  local chat = stoke.team.selector({ members = { world.agent "ada", world.agent "bob" }, max_turns = 1 }):session()
+  chat:run "Write a poem"
+  chat:run "Shorter, please"
+  local asked = world.asked.team[2]
+  t.match(asked[#asked].content, "Write a poem\n\nada: a poem\n\nNow: Shorter, please")
+end)
+
+test("swarm: who hands over to several has each of them answer, in that order", function(t)
+  local both = { { tool_calls = { { name = "transfer_to_billing", arguments = { note = "a poem" } },
+    { name = "transfer_to_repairs", arguments = { note = "a joke" } } } } }
+  local world <close> = teams { triage = both, billing = "The poem.", repairs = "The joke." }
+  local function three(from)
+    return { members = { from.agent "triage", from.agent "billing", from.agent "repairs" } }
+  end
+  local events, result = world.events(desk(world, three(world)):stream "A poem and a joke")
+  t.eq(result.text, "billing: The poem.\n\nrepairs: The joke.")
+  t.eq({ events[3], events[6] }, { "handoff triage: billing", "handoff triage: repairs" })
+  local other <close> = teams { triage = both, billing = "The poem.", repairs = "The joke." }
+  local short = three(other)
+  short.max_turns = 1
+  result = desk(other, short):run "A poem and a joke"
+  t.eq({ result.stopped, result.open }, { "max_turns (1)", { "billing", "repairs" } })
+end)

@@ -198,6 +198,12 @@ test("ledger: a member that fails is a word in the conversation, and the manager
   t.match(world.asked.team[4][2].content, "coder: %(coder could not answer")
 end)
 
+test("ledger: no member has the name under which the manager's words stand", function(t)
+  local world <close> = teams { manager = "" }
+  local err = t.raises("argument", stoke.team.ledger, { members = { world.agent "manager" } })
+  t.match(err.message, "no member may be named \"manager\"")
+end)
+
 test("ledger: max_turns ends it where a model never says that it is done", function(t)
   local kinds = {}
   local world <close> = teams { coder = says "x", team = manager(kinds, verdict(false, true)) }
@@ -268,6 +274,30 @@ test("graph: of two that fail at once each gap has its own error", function(t)
   local read = world.asked.eve[1][2].content
   t.match(read, "ada could not answer: [^\n]*first")
   t.match(read, "bob could not answer: [^\n]*second")
+end)
+
+test("graph: the answer is of all ends, however long the ways to them; one that works again is no end any more", function(t)
+  local world <close> = teams { ada = "go", bob = "short", eve = "long", zoe = "end" }
+  local members = { world.agent "ada", world.agent "bob", world.agent "eve", world.agent "zoe" }
+  local result = stoke.team.graph({ members = members, edges = { { "ada", "bob" }, { "ada", "eve" }, { "eve", "zoe" } } }):run "Go"
+  t.eq({ result.text, #result.turns }, { "bob: short\n\nzoe: end", 4 })
+  local again = stoke.team.graph { members = members, edges = { { "ada", "bob" }, { "ada", "eve" }, { "eve", "bob" },
+    { "bob", "zoe", when = function(_, state) return #state.turns > 3 end } } }
+  t.eq(again:run("Go").text, "end")
+end)
+
+test("graph: a member that fails is a turn, and its failure is never the answer alone", function(t)
+  local world <close> = teams { ada = "a draft", bob = { FAILS } }
+  local result = stoke.team.graph({ members = { world.agent "ada", world.agent "bob" }, edges = { { "ada", "bob" } }, retries = 0,
+    on_failure = "go_on" }):run "Go"
+  t.eq({ result.text, result.turns[2].from, result.turns[2].failed }, { "a draft", "bob", true })
+end)
+
+test("graph: no more members are asked than messages are left", function(t)
+  local world <close> = teams { ada = "a", bob = "b", eve = "e" }
+  local result = stoke.team.graph({ members = { world.agent "ada", world.agent "bob", world.agent "eve" }, max_turns = 2,
+    edges = { { "ada", "bob" }, { "ada", "eve" } } }):run "Go"
+  t.eq({ #result.turns, result.stopped, #world.order }, { 2, "max_turns (2)", 2 })
 end)
 
 test("graph: wrong edges say what is wrong", function(t)

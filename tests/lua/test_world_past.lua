@@ -26,6 +26,9 @@ test("a past moment is found without asking anybody", function(t)
       t.eq({ moment.tick, moment.state }, { tick, seen[tick] })
     end
     t.eq(world:at(8 * 3600 + 52).thinking.ada.begun, 50)
+    for tick = 200, 260, 7 do t.eq(world:at(8 * 3600 + tick).state, seen[tick]) end -- on from the one before
+    world:at(8 * 3600 + 270).state.members.ada.n = "spoilt"
+    t.eq(world:at(8 * 3600 + 270).state, seen[270])
     t.eq(asked(), before)
     t.raises("argument", function() world:at(8 * 3600 + 331) end)
   end)

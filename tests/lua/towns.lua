@@ -67,8 +67,8 @@ end
 function M.people(server, more)
   local given = { place = M.PLACE, actions = ACTIONS, endpoint = server.url }
   for i, name in ipairs(NAMES) do
-    given[i] = { id = name:lower(), name = name, home = HOUSES[(i - 1) % #HOUSES + 1] .. " house", model = MODELS[(i - 1) % #MODELS + 1],
-      persona = { age = 20 + 5 * i } }
+    given[i] = { id = name:lower(), name = name, home = HOUSES[(i - 1) % #HOUSES + 1] .. " house",
+      model = MODELS[(i - 1) % #MODELS + 1], persona = { age = 20 + 5 * i } }
   end
   for key, value in pairs(more or {}) do given[key] = value end
   return stoke.person.people(given)

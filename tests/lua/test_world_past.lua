@@ -75,6 +75,24 @@ test("a member's outside work is undone from the beginning of a thought that is 
   t.eq({ told[3], told[4] }, { { "ada", 0, true }, { "bob", 0, true } }) -- asked in tick 0, without an answer yet
 end)
 
+test("what a failed attempt did outside is undone before the next one, also where it stopped the world", function(t)
+  local told, tries = {}, 0
+  local function back(who, time) table.insert(told, { who, time }) end
+  local world <close> = stoke.world { state = { members = { a = {} } }, on_back = back,
+    step = function(member, here) if here.tick == 3 then here:think(member, "plan") end end,
+    thoughts = { plan = { retries = 1, stops = function(err) return err.kind == "refused" end, ask = function()
+      tries = tries + 1
+      table.insert(told, tries)
+      if tries < 4 then stoke.raise("refused", "no server") end
+      return tries
+    end } } }
+  t.match(t.raises("refused", function() free(world, 10) end).message, 'the thought "plan" of "a" failed: no server')
+  t.eq(told, { 1, { "a", 3 }, 2 })
+  free(world, 10 - world:tick())
+  t.eq(told, { 1, { "a", 3 }, 2, { "a", 3 }, 3, { "a", 3 }, 4 })
+  t.eq(world:inputs()[1].args, 4)
+end)
+
 test("somebody who runs it goes on from the moment that another task went back to", function(t)
   local world <close> = open()
   local scope <close> = stoke.scope {}

@@ -217,3 +217,28 @@ test("in a durable run a world with a file is refused, and one in memory works",
   t.match(got[1], "keeps its own log")
   t.eq(got[2], plain:hash())
 end)
+
+test("what cannot be written is not done; when it can be, it is done once", function(t)
+  local path = t.tmp() .. "/town.world"
+  local whole <close> = open()
+  whole:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  free(whole, 120)
+  local world, asked = open { file = path }
+  local closing <close> = world -- luacheck: ignore
+  local number = world:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  local function fails(sql, tick)
+    world.db:exec("CREATE TRIGGER full BEFORE " .. sql .. " BEGIN SELECT raise(ABORT, 'no room'); END")
+    t.match(t.raises("db", function() free(world, 120 - world:tick()) end).message, "no room")
+    t.eq(world:tick(), tick)
+    world.db:exec "DROP TRIGGER full"
+  end
+  fails("INSERT ON input WHEN new.kind = 'answer'", 5)
+  fails("UPDATE OF n ON input WHEN new.kind = 'input'", 30)
+  t.eq(world:result(number), nil)
+  fails("INSERT ON snapshot", 100)
+  free(world, 120 - world:tick())
+  t.eq(world:hash(), whole:hash())
+  t.eq(world:result(number).tick, 30)
+  t.eq(#world:inputs(), #whole:inputs())
+  t.ok(asked() > 6) -- the answers that could not be written were asked for again
+end)

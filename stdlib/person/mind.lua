@@ -10,6 +10,7 @@ local json = require "core.json"
 local agents = require "stoke.agent"
 local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
+local past = require "stoke.memory.past"
 local reading = require "stoke.reading"
 local schedules = require "core.schedule"
 local schema = require "stoke.schema"
@@ -40,7 +41,7 @@ function M.open(defs, db, origin)
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
-      if not db and origin and origin[def.id] then origin[def.id]:copy(kept[def.id]) end
+      if not db and origin and origin[def.id] then past.copy(origin[def.id], kept[def.id]) end
     end
   end
   return kept

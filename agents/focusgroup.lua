@@ -113,7 +113,7 @@ stoke.main(function(argv)
   show(found, scores)
   show_refused(found, study)
   if a.csv then
-    fs.write(a.csv .. ".csv", found:csv())
+    fs.write(a.csv .. ".csv", found:csv { turns = true })
     fs.write(a.csv .. "-evidence.csv", found:evidence():csv())
   end
   local report = study:report()

@@ -258,7 +258,9 @@ function Population:relate(kind, options)
   local made = relations.draw(self, kind, options or {}, about)
   if about.edges[kind] then errors.argument("people:relate: there are relations %q already", kind) end
   for _, one in ipairs(self) do
-    if one.persona[kind] ~= nil then errors.argument("people:relate: %q is a field of a persona already", kind) end
+    if one.persona[kind] ~= nil or quotas.RESERVED[kind] then
+      errors.argument("people:relate: %q is a field of a persona already", kind)
+    end
   end
   local by_id = {}
   for _, one in ipairs(self) do by_id[one.id] = {} end

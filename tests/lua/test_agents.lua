@@ -324,7 +324,8 @@ test("focusgroup: a table with the turn of each value, statistics; run again it 
     local evidence = stoke.csv.decode(fs.read(place.path .. "/bread-evidence.csv"))
     t.eq(#rows, 8)
     for _, cell in ipairs(evidence) do -- each value of the table has its turn, and what was said there
-      t.eq(rows[tonumber(cell.row)][cell.field], cell.value)
+      local row = rows[tonumber(cell.row)]
+      t.eq({ row[cell.field], row[cell.field .. "_turn"] }, { cell.value, cell.turn })
       t.ok(tonumber(cell.turn) > 8 and #cell.quote > 0, cell.turn)
     end
     t.contains(try().stdout, "; 0 questions asked, ")

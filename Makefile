@@ -85,7 +85,8 @@ HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a
 LUA_SRC     := $(shell find lua stdlib -name '*.lua' 2>/dev/null | LC_ALL=C sort)
-DOC_SRC     := docs/guide.md
+PAGE_SRC    := $(shell find stdlib -name '*.html' -o -name '*.css' -o -name '*.js' | LC_ALL=C sort)
+DOC_SRC     := docs/guide.md $(PAGE_SRC)
 
 .PHONY: all
 all: $(BIN) ## build the binary, build/stoke
@@ -116,7 +117,7 @@ $(BUILD)/generate: host/embed/generate.c host/embed/strip.c host/embed/strip.h |
 # The list changes when a file comes or goes; its time only when it changed.
 $(BUILD)/embed.list: FORCE
 	@mkdir -p $(@D)
-	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' >$@
+	@echo '$(LUA_SRC) $(PAGE_SRC)' | cmp -s - $@ || echo '$(LUA_SRC) $(PAGE_SRC)' >$@
 
 $(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
 	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \

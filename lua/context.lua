@@ -6,13 +6,14 @@ local M = {}
 ---@class stoke.context
 ---@field budget? stoke.budget the innermost one; it knows those around it
 ---@field run? table the agent run whose tool is at work
----@field span? integer the effect around, by its number in the trace
+---@field span? core.span the span around (lua/gate/span.lua)
 ---@field tape? stoke.tape where a test's outcomes are recorded, or come from
 ---@field journal? stoke.journal of the run this belongs to (lua/journal.lua)
 ---@field frame? stoke.frame where in that run (lua/frame.lua); there is one where there is a journal
 ---@field inside? true|"through" in the body of an effect of that run, which a replay does not run; through: what is unsafe in it is
 ---  told apart, so that the body may be done again before that
----@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua)
+---@field only? table the transaction that all effects have to be of: `stream`, `path` (lua/driver/db.lua); or what refuses all
+---  effects: `refuse` (lua/pure.lua)
 ---@field terms? stoke.terms on which models are asked (lua/terms.lua)
 ---@field progress? { tell: fun(note: table) } who hears how far the tool around is (stdlib/tool/progress.lua)
 ---@field system? boolean the host's own work: it is not traced, and counts as no leak
@@ -26,7 +27,7 @@ M.system = { system = true, gated = false }
 
 --- A context that differs from another.
 ---@param context stoke.context
----@param fields { budget?: stoke.budget, run?: table, span?: integer, tape?: stoke.tape, journal?: stoke.journal,
+---@param fields { budget?: stoke.budget, run?: table, span?: core.span, tape?: stoke.tape, journal?: stoke.journal,
 ---  frame?: stoke.frame, inside?: true|"through", only?: table, terms?: stoke.terms, progress?: table }
 ---@return stoke.context
 function M.with(context, fields)
@@ -68,7 +69,7 @@ end
 --- The same for the work of a tool's call, which is nothing but a run and a span.
 ---@param context stoke.context
 ---@param run? table
----@param span? integer
+---@param span? core.span
 ---@param progress? { tell: fun(note: table) }
 ---@return stoke.context
 function M.of_work(context, run, span, progress)

@@ -83,6 +83,7 @@ local M = {}
 ---@field said? fun(value: any): any, string? what a person says came of it, as its driver gives it; nil and how that is written
 ---@field given? fun(q: any, facts: table, call: table) called when an outcome is replayed
 ---@field absent? fun(q: any, work: any): any its outcome where a recording is older than the effect
+---@field timings? fun(value: any, q: any): table? what it took, as a server tells: seconds { load, prefill, decode }
 ---@field facts? fun(value: any, q: any): table? what is known of an outcome beside its value, as plain data: recorded with it
 ---@field restore? fun(value: any, facts: table, q: any) note it of a value that comes from a recording
 ---@field label? fun(q: any): string in a journal each has a frame of its own, with this label (lua/frame.lua)
@@ -157,7 +158,7 @@ function Call:settle(value, err)
   if not self.budget and not self.span then return end -- neither budget nor trace
   local used = value ~= nil and self.def.usage and self.def.usage(value, self.q) or nil
   if self.budget then budget.settle(self.budget, used, self) end
-  if self.span then span.close(self.span, self, err, used) end
+  if self.span then span.close(self.span, self, err, used, value) end
 end
 
 local settle = Call.settle
@@ -192,6 +193,7 @@ local function attempts(def, q, call)
       call.slot = nil
     end
     if not def.retry or (type(q) == "table" and q.once) then return nil, err end
+    if call.span then span.tried(call.span, err) end
     local again, cancelled = retry.again(call, err)
     if not again then return nil, cancelled or err end
   end
@@ -209,7 +211,9 @@ local function hand_over(call)
   end
   if call.span then
     settles.span, settles.q, settles.started = call.span, call.q, call.started
-    settles.attempts, settles.amend = call.attempts, call.amend
+    settles.attempts, settles.amend, settles.target = call.attempts, call.amend, call.target
+    settles.cached, settles.replayed = call.cached, call.replayed
+    settles.first = span.now() -- a stream is open with its first event
   end
   return settles
 end
@@ -271,6 +275,7 @@ end
 
 --- In a transaction all others who write to the database wait, so what is done there is of that database, or waits for nothing.
 local function check_place(def, work, only)
+  if only.refuse then only.refuse(def.name, only) end
   if def.in_body or def.derived or (def.in_transaction and work.stream == only.stream) then return end
   errors.raise("argument", ("%s inside a transaction of %s: only effects of that database belong there, as everybody else who " ..
     "writes to it waits meanwhile"):format(def.name, only.path),
@@ -352,7 +357,7 @@ end
 ---@return boolean|nil
 function M.unseen()
   local task = current()
-  return task and not span.bodies and not span.opening and not policy.rules and not (task.scope or task).context.gated
+  return task and not (span.bodies or span.contents or span.opening) and not policy.rules and not (task.scope or task).context.gated
 end
 
 --- Would an effect go straight to its driver: no gate has a say, and nothing is to be raised? Then who has the work at hand may do

@@ -12,8 +12,9 @@ local M = {}
 local BYTES_MAX = 4096
 local PRIVATE = 384 -- rw-------
 
---- Not from the runtime's own generator: its numbers can be reproduced from the seed.
-local function new_secret()
+--- A secret of 64 hexadecimal digits. Not from the runtime's own generator: its numbers can be reproduced from the seed.
+---@return string
+function M.secret()
   local words = {}
   for i = 1, 4 do words[i] = ("%016x"):format(rand.new():int(math.mininteger, math.maxinteger)) end
   return table.concat(words)
@@ -55,7 +56,7 @@ function M.make(folder, name)
   local secret, err = M.read(folder, name)
   if secret or err then return secret, err end
   local token = ("%d-0-p%s"):format(env.pid(), env.place())
-  local ok, failed = jail.write(folder, name, not jail.kernel, new_secret() .. "\n", token, "fresh", PRIVATE)
+  local ok, failed = jail.write(folder, name, not jail.kernel, M.secret() .. "\n", token, "fresh", PRIVATE)
   if not ok and failed.code ~= fs.EEXIST then return nil, failed end
   return read(folder, name) -- another process may have created it first
 end

@@ -9,25 +9,34 @@ local raw_next, raw_pairs, getmetatable = next, pairs, getmetatable
 local M = {}
 
 local ordered = false -- everywhere, or in at least one run
-local everywhere, runs = false, 0
+local everywhere, runs, pure = false, 0, 0
+
+local function weigh() ordered = everywhere or runs > 0 or pure > 0 end
 
 --- Switch sorted keys on or off for all tasks.
 ---@param on boolean
 function M.switch(on)
   everywhere = on
-  ordered = on or runs > 0
+  weigh()
+end
+
+--- Code begins, or has ended, that has to give the same whenever it is run on the same data (lua/pure.lua).
+---@param on boolean
+function M.pure(on)
+  pure = pure + (on and 1 or -1)
+  weigh()
 end
 
 --- A journalled run begins: its tasks get sorted keys.
 function M.enter()
   runs = runs + 1
-  ordered = true
+  weigh()
 end
 
 --- A journalled run has ended.
 function M.leave()
   runs = runs - 1
-  ordered = everywhere or runs > 0
+  weigh()
 end
 
 --- Does the running task belong to a journalled run?
@@ -82,7 +91,7 @@ end
 
 --- Like pairs. Visits the keys that exist at the start; skips one that is set to nil during the walk.
 function M.pairs(t)
-  if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_pairs(t) end
+  if not ordered or type(t) ~= "table" or not (everywhere or pure > 0 or in_run()) then return raw_pairs(t) end
   local meta = getmetatable(t)
   if type(meta) == "table" and rawget(meta, "__pairs") ~= nil then return raw_pairs(t) end
   local keys, count = keys_of(t)
@@ -102,7 +111,7 @@ local walks = setmetatable({}, { __mode = "k" })
 
 --- Like next: visits the keys in the order that was fixed when the walk began.
 function M.next(t, key)
-  if not ordered or type(t) ~= "table" or not (everywhere or in_run()) then return raw_next(t, key) end
+  if not ordered or type(t) ~= "table" or not (everywhere or pure > 0 or in_run()) then return raw_next(t, key) end
   local walk = walks[t]
   if key == nil then
     if raw_next(t) == nil then return nil end

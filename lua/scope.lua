@@ -384,7 +384,7 @@ end
 ---@param seconds number|nil
 ---@param site string|nil
 ---@param run? table the agent run that it works for
----@param span? integer
+---@param span? core.span
 ---@param progress? { tell: fun(note: table) } who hears how far it is
 function M.open_work(seconds, site, run, span, progress)
   local task = host.enter("a scope")

@@ -6,6 +6,7 @@ local errors = require "core.errors"
 local modules = require "core.modules"
 local scopes = require "core.scope"
 local source = require "core.source"
+local spans = require "core.gate.span"
 local tasks = require "core.task"
 
 local M = {}
@@ -107,6 +108,13 @@ local function once(body)
   if M.runs then M.runs.wait() end
 end
 
+--- The span of a script, where somebody traces: all that its first task does is inside, with all that it spawns.
+local function span_of(name)
+  local seen = spans.on and spans.enter("script", name) or nil
+  if seen then spans.inside(seen) end
+  return seen
+end
+
 local function compile(code, chunkname)
   local chunk, message = load(source.code(code), chunkname, "t", require "core.env".globals)
   if not chunk then syntax_error(message, code) end
@@ -128,6 +136,7 @@ end
 ---@param chunkname string "=stdin", "@path"
 ---@param args string[]
 function M.run_string(code, chunkname, args)
+  local seen <close> = span_of(chunkname) -- luacheck: ignore
   return run(compile(code, chunkname), chunkname == "=stdin" and "-" or chunkname:sub(2), nil, args or {}, once)
 end
 
@@ -136,6 +145,7 @@ end
 ---@param args string[]
 ---@param f? fun(body: function) replaces the default: must call the body, and whatever follows it
 function M.run_file(path, args, f)
+  local seen <close> = span_of(path) -- luacheck: ignore
   local chunk, file = compile_file(path)
   return run(chunk, path, file, args or {}, f or once)
 end

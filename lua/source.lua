@@ -48,12 +48,13 @@ local function from_tree(name)
   end
 end
 
---- The text of a document that is part of the binary: "guide" is docs/guide.md.
+--- The text of a document that is part of the binary: "guide" is docs/guide.md, "page/page.css" is stdlib/page/page.css.
 ---@param name string
 ---@return string|nil text
 ---@return string|nil path
 function M.document(name)
-  local tree, path = os.getenv "STOKE_PATH", ("docs/%s.md"):format(name)
+  local tree = os.getenv "STOKE_PATH"
+  local path = name:find("/", 1, true) and "stdlib/" .. name or ("docs/%s.md"):format(name)
   local file = tree and io.open(tree .. "/" .. path, "rb")
   if file then
     local text = file:read "a"

@@ -28,7 +28,7 @@ static inline bool embed_is_plain(const struct packed *p) {
 void embed_unpack(const struct packed *p, char *out);
 
 struct embedded_source {
-  const char *name;      /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide": a document, no module */
+  const char *name;      /* "core.driver.fs", "stoke.http", "stoke"; "docs.guide", "docs.page/page.css": a document, no module */
   const char *chunkname; /* "@stoke:lua/driver/fs.lua": what tracebacks show */
   struct packed text;    /* documentation comments, every line at its place; the whole text where there is no code */
   struct packed code;    /* the source, compiled, with its lines (strip.h); empty when built with BYTECODE=0 */

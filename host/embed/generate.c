@@ -1,12 +1,14 @@
 /* generate.c - build tool, no part of stoke: prints embed.c, the table of Lua sources that host/embed/embed.h declares.
  *
- *   generate [--strict] [--text] FILE...    lua/x.lua, stdlib/x.lua and docs/x.md, paths relative to the repository
+ *   generate [--strict] [--text] FILE...    lua/x.lua, stdlib/x.lua, docs/x.md and parts of a page below stdlib/ (.html, .css,
+ *                                           .js), paths relative to the repository
  *
  * Each file goes in compiled by the very liblua that stoke links to, because parsing some hundred kilobytes of Lua
  * would take longer than all the rest of the start, and of its text the documentation comments, which help() reads:
  * all else of the text would only make the binary larger. Both are packed, but for the code that every start loads
  * (see embed.h). --text leaves the bytecode out and takes the whole text.
- * Documents (docs/guide.md, read by `stoke help TOPIC`) go in as they are, under the name docs.guide.
+ * Documents go in as they are: docs/guide.md, read by `stoke help TOPIC`, under the name docs.guide, and the parts of a page that a
+ * browser is sent under the name docs. and their path, docs.page/page.css.
  * A file that does not compile is reported and goes in as text alone (requiring it then raises the syntax error);
  * with --strict it ends the build. The process is short: what it allocates goes with it. */
 #include <errno.h>
@@ -26,7 +28,7 @@ struct source {
   char *text;
   size_t len;
   size_t code_len; /* 0 = it is text alone */
-  bool document; /* text for people, no Lua */
+  bool document; /* for people or browsers, no Lua */
 };
 
 static void die(const char *what, const char *path) {
@@ -39,9 +41,26 @@ static void *need(void *block) {
   return block;
 }
 
+static bool ends_with(const char *path, const char *ending) {
+  size_t len = strlen(path), tail = strlen(ending);
+  return len > tail && strcmp(path + len - tail, ending) == 0;
+}
+
+static bool is_part_of_page(const char *path) {
+  return strncmp(path, "stdlib/", 7) == 0 && (ends_with(path, ".html") || ends_with(path, ".css") || ends_with(path, ".js"));
+}
+
+/* stdlib/page/page.css -> docs.page/page.css: a slash, so that no module has this name */
+static char *part_name(const char *path) {
+  char *name = need(malloc(strlen(path)));
+  sprintf(name, "docs.%s", path + strlen("stdlib/"));
+  return name;
+}
+
 /* lua/driver/fs.lua -> core.driver.fs; stdlib/http/serve.lua -> stoke.http.serve; x/init.lua -> x; docs/x.md -> docs.x */
 static char *module_name(const char *path) {
   const char *prefix, *rest, *ending = ".lua";
+  if (is_part_of_page(path)) return part_name(path);
   if (strncmp(path, "lua/", 4) == 0) {
     prefix = "core";
     rest = path + 4;
@@ -57,7 +76,7 @@ static char *module_name(const char *path) {
     return NULL;
   }
   size_t len = strlen(rest), tail = strlen(ending);
-  if (len <= tail || strcmp(rest + len - tail, ending) != 0) die("is no .lua or .md file", path);
+  if (!ends_with(rest, ending)) die("is no .lua, .md, .html, .css or .js file", path);
   char *name = need(malloc(strlen(prefix) + len + 2));
   int used = sprintf(name, "%s.%.*s", prefix, (int)(len - tail), rest);
   for (char *c = name; *c != '\0'; c++) {
@@ -73,7 +92,7 @@ static void read_source(struct source *s, const char *path) {
   size_t room = 1 << 16;
   s->path = path;
   s->name = module_name(path);
-  s->document = strncmp(path, "docs/", 5) == 0;
+  s->document = strncmp(s->name, "docs.", 5) == 0;
   s->text = need(malloc(room));
   size_t got;
   while ((got = fread(s->text + s->len, 1, room - s->len, f)) > 0) {

@@ -69,6 +69,7 @@ local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local streams = require "core.stream"
 local task = require "host.task"
+local traceparent = require "core.gate.traceparent"
 local monotonic = require "host.time".monotonic
 
 local alarm, park = task.alarm, task.park
@@ -170,11 +171,20 @@ local function broken(protocol, err, q)
   return protocol.broken and protocol.broken(err, q) or err
 end
 
+--- The same options, with the headers of the trace.
+local function traced(options, span)
+  local out = {}
+  for name, value in next, plain_of[options] or options do out[name] = value end
+  out.headers = traceparent.headers(out.headers, span)
+  return out
+end
+
 --- What the dialect asks for, as the policy lets it reach the server: not where another one stands in for it, in this process.
 local function request_of(q, record, streamed)
   local target = record.target
   local options, sent = target.dialect.request(q, target, streamed, record.amend, record.work)
   local endpoint = target.endpoint
+  if options and record.span then options = traced(options, record.span) end
   if not options or not policy.rules or endpoint.url ~= endpoint.meant then return options, sent end
   local reach, refused = policy.reach(plain_of[options] or options, endpoint.url)
   if not reach then return nil, refused end
@@ -497,6 +507,14 @@ local function usage_of(source)
   return source.done and source.done.usage or nil
 end
 
+--- What a call took, as its server tells: of a reply, or of a stream.
+local function timings_of(value, q)
+  local target = value.target -- of a stream
+  local dialect = target and target.dialect or protocols[q.protocol]
+  local last = value.done
+  return dialect and dialect.timings and dialect.timings(type(last) == "table" and last.reply or value) or nil
+end
+
 --- Answers are bound to this many tokens where a budget of tokens holds and the call does not say.
 local ANSWER <const> = 2048
 --- An answer of fewer tokens is not worth a call.
@@ -526,7 +544,7 @@ local function class_of(q) return q.method == "GET" and "pure" or "idempotent" e
 
 effect.define("llm.chat", {
   taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
-  run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve,
+  run = call, pool = route, waits = drop_text, retry = RETRY, subject = subject, reserve = reserve, timings = timings_of,
   usage = function(value, q)
     local protocol = protocols[q.protocol]
     return protocol.usage and protocol.usage(value)
@@ -545,8 +563,7 @@ effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
   run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
-    retry = RETRY, usage = usage_of, subject = subject,
-  reserve = reserve })
+    retry = RETRY, usage = usage_of, subject = subject, reserve = reserve, timings = timings_of })
 -- Which dialect an endpoint speaks, where nobody has said: what a run asked by is on its tape.
 effect.define("llm.dialect", { taped = true, class = "pure", quiet = true, in_body = true,
   run = function(_, _, find) return find() end })

@@ -29,7 +29,7 @@ local function protected(f, ...)
   return nil, errors.wrap(value)
 end
 
-local function run(q, call, job) return protected(job.body, job, q, call and call.span and call.span.id, call) end
+local function run(q, call, job) return protected(job.body, job, q, call and call.span, call) end
 
 --- Request -> fun(usage): told what the agents in a tool's body used that a replay does not run.
 local users = setmetatable({}, { __mode = "k" })
@@ -62,8 +62,8 @@ end
 
 --- Does the work of a call; other fields are its own.
 ---@class stoke.tool.job
----@field body fun(job: stoke.tool.job, q: table, span?: integer, call?: table): any q.edited says that a person changed q.args,
----  span is the number of the call in the trace; of call, `inside` and `nested` are the journal's (lua/journal.lua)
+---@field body fun(job: stoke.tool.job, q: table, span?: core.span, call?: table): any q.edited says that a person changed q.args,
+---  span is that of the call in the trace; of call, `inside` and `nested` are the journal's (lua/journal.lua)
 
 --- Perform the call of a tool.
 ---@param q { name: string, args: table, id?: string, agent?: string, needs_approval?: boolean, idempotent?: boolean }

@@ -88,6 +88,8 @@ function chores.unload(state, about)
     local how = way(lane.target)
     if how and how.unload then ask(lane.target, "unload", M.unload) end
   end
+  about.done = true
+  for _, task in ipairs(about.tasks or {}) do tasks.wake(task) end
   state:touch(about.server)
 end
 

@@ -282,6 +282,18 @@ function channel.contended(semaphore)
   end
 end
 
+--- The calls for which a model leaves are sent once the server was told: one that comes before that would drive out whichever the
+--- server likes, and the other one leaves as well.
+local function wait_for_room(leaving)
+  local till, me = monotonic() + chores.unload, host.enter "pool unload"
+  leaving.tasks = leaving.tasks or {}
+  table.insert(leaving.tasks, me)
+  repeat
+    local woken, err = park("pool unload", math.max(till - monotonic(), LEAST))
+    if woken == nil then return err end
+  until leaving.done or monotonic() >= till
+end
+
 --- Queue up until the ticket is decided.
 local function wait(call, ticket, key)
   if not remembered then remember() end
@@ -307,7 +319,15 @@ local function wait(call, ticket, key)
       end
     until ticket.state ~= "waiting"
   end
-  if ticket.state == "granted" then return granted(call, ticket) end
+  if ticket.state == "granted" then
+    local leaving = ticket.lane.leaving
+    local err = leaving and not leaving.done and wait_for_room(leaving)
+    if not err then return granted(call, ticket) end
+    call.slot = nil
+    ask("done", ticket, { cancelled = true }, monotonic())
+    tell()
+    return nil, err
+  end
   call.slot = nil
   return nil, refused.error(ticket)
 end

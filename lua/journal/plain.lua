@@ -21,6 +21,11 @@ local function mark_of(meta)
   if type(meta) == "table" and rawget(meta, 1) == ORDER then return meta end
 end
 
+--- Is this the metatable of plain data?
+---@param meta any
+---@return boolean
+function M.marked(meta) return mark_of(meta) ~= nil end
+
 local SCALAR = { ["nil"] = true, boolean = true, number = true, string = true }
 
 local copy

@@ -281,7 +281,8 @@ local function grant(self, choice, now)
   if change then
     ticket.loads = change.kind == "swap" and change.lane == lane or nil
     if ticket.loads and change.unload then
-      self.chores[#self.chores + 1] = { what = "unload", server = server, lanes = change.victims }
+      lane.leaving = { what = "unload", server = server, lanes = change.victims }
+      self.chores[#self.chores + 1] = lane.leaving
     end
     server.residency:sent(lane, now)
   end

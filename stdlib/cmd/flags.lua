@@ -21,11 +21,14 @@ M.list = {
   { name = "trace", value = "required", placeholder = "FILE",
     help = "write one JSON line per effect" },
   { name = "trace-bodies", help = "put requests and replies into the trace too" },
+  { name = "spans", help = "keep the trace of this run, for stoke trace; with --trace-bodies its requests, too" },
   { name = "max-memory", value = "required", placeholder = "SIZE",
     help = "end the task that makes the host hold more: 512M, 2G, 50% of the machine (what it is), 0 for no limit" },
   { name = "store", value = "required", placeholder = "FILE",
     help = "keep durable runs in this file, or look for them there; else .stoke/state.db beside the script" },
   { name = "seed", value = "required", placeholder = "N", help = "seed of all randomness" },
+  { name = "watch-at", value = "required", placeholder = "PORT",
+    help = "show the worlds of the script in a browser; ADDRESS:PORT for other machines" },
 }
 
 --- Take the runtime's own flags out of a command line, wherever they stand up to `--`. The rest is

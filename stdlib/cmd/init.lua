@@ -21,7 +21,8 @@ local M = {}
 function approval.asker(entry) require "stoke.approve".ask(entry) end
 
 ---The verbs in the order help shows them. `talks`: the verb speaks to a model server, so that --sim
----has a meaning; `bare`: it works without reading any configuration; `lenient`: it goes on where a setting is wrong; `file`: its
+---has a meaning; `serves`: its spans are kept unless the settings say no; `bare`: it works without reading any configuration;
+---`lenient`: it goes on where a setting is wrong; `file`: its
 ---module, where that is not named like the verb.
 M.verbs = {
   { name = "run", summary = "run a script (no FILE: ./main.lua)", usage = "run [FILE] [ARGS]",
@@ -47,8 +48,9 @@ M.verbs = {
   { name = "sessions", summary = "list, show and delete the sessions that are kept", usage = "sessions [show|delete ID]" },
   { name = "cache", summary = "see what the cache of answers holds and has saved; forget or copy entries",
     usage = "cache [list|show ID|clear|...]" },
+  { name = "trace", summary = "show what took how long in a run that was traced", usage = "trace [ID|last|list|diff A B]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
-  { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true },
+  { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true, serves = true },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
@@ -111,6 +113,22 @@ local function trace_line(record)
   return json.encode(plain)
 end
 
+--- Keep the spans of this process beside the store, where the command line or the settings ask for it; where they say nothing, a
+--- verb that serves does.
+local function keep_traces(flags, setting, serves)
+  if setting == false and not flags.spans or not (setting or flags.spans or serves) then return end
+  local given = type(setting) == "table" and setting or {}
+  local bodies = given.bodies or flags.spans and flags["trace-bodies"] ~= nil
+  require "core.traces".keep { spans = given.spans, bodies = bodies }
+end
+
+--- Send them to a collector, where the environment names one (stdlib/traces/otlp.lua).
+local function send_traces(setting)
+  local named = os.getenv "OTEL_EXPORTER_OTLP_ENDPOINT" or os.getenv "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+  if not named and not os.getenv "OTEL_PROPAGATORS" then return end
+  require "stoke.traces.otlp".from_environment(type(setting) == "table" and setting.bodies or false)
+end
+
 -- One JSON line per effect, written as the effect ends.
 local function start_trace(path, bodies)
   local file, problem = io.open(path, "wb")
@@ -156,7 +174,8 @@ end
 ---@param flags table<string, string|boolean|string[]> by name, as runtime.split gives them
 ---@param talks? boolean the work ahead speaks to a model server
 ---@param lenient? boolean wrong settings of the environment and the files are left out: config.problems() has them
-function M.apply(flags, talks, lenient)
+---@param serves? boolean its spans are kept where nobody says otherwise
+function M.apply(flags, talks, lenient, serves)
   if flags["env-file"] then envfile.load(flags["env-file"]) end
   config.load { flags = flags, problems = lenient and {} or nil }
   local c = config.get()
@@ -175,24 +194,30 @@ function M.apply(flags, talks, lenient)
     end
     require "core.random".seed(seed)
   end
+  M.watch_at = flags["watch-at"]
   if flags.trace then
     start_trace(flags.trace, flags["trace-bodies"] ~= nil)
-  elseif flags["trace-bodies"] then
-    errors.raise("usage", "--trace-bodies needs --trace FILE")
+  elseif flags["trace-bodies"] and not flags.spans then
+    errors.raise("usage", "--trace-bodies needs --trace FILE, or --spans")
   end
-  if not talks then return end
-  local problems = lenient and config.problems()
-  if not problems then return simulate() end
-  local ok, err = pcall(simulate) -- a script of answers that cannot be read
-  if not ok then problems[#problems + 1] = errors.wrap(err) end
+  if talks then
+    local problems = lenient and config.problems()
+    local ok, err = true, nil
+    if problems then ok, err = pcall(simulate) else simulate() end -- a script of answers that cannot be read
+    if not ok then problems[#problems + 1] = errors.wrap(err) end
+  end
+  keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
+  if talks then send_traces(c.traces) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
 local UNSEEN = 0.5
 
 --- Let others look into this host once it has lived for a moment (stdlib/attach.lua). Where that cannot be, the script goes on.
+--- Where a page was asked for, it is served beside the script.
 ---@param path string the script, or what stands in its place
 function M.announce(path)
+  if M.watch_at then require "stoke.page.watch".open(M.watch_at) end
   local name = M.host_name or path:match "([^/]+)$":gsub("%.lua$", "")
   tasks.spawn(function()
     tasks.park("attach", UNSEEN)
@@ -238,6 +263,7 @@ end
 ---@param argv string[] the code, then its words
 function M.run_code(argv)
   if not argv[1] then errors.raise("usage", "-e wants code: stoke -e 'print(1 + 1)'") end
+  if M.watch_at then require "stoke.page.watch".open(M.watch_at) end
   require "core.script".run_string(argv[1], "=-e", tail(argv, 2))
 end
 
@@ -274,10 +300,16 @@ local function unknown_word(word)
            or "stoke --help shows the verbs; a script ends in .lua or is an existing file" })
 end
 
+--- The verbs that run what may have a world.
+local RUNS = { run = true, repl = true, resume = true }
+
 local function run_verb(verb, argv, flags)
+  if flags["watch-at"] and not RUNS[verb.name] then
+    errors.raise("usage", ("stoke %s has no world to show"):format(verb.name), { hint = "stoke run --watch-at 8080 FILE" })
+  end
   if not verb.bare then
     local asks = argv[1] == "--help" or argv[1] == "-h"
-    if not asks then M.apply(flags, verb.talks, verb.lenient) end
+    if not asks then M.apply(flags, verb.talks, verb.lenient, verb.serves) end
   end
   return M.command(verb)(argv)
 end

@@ -51,6 +51,7 @@ local SHAPE = {
   log = { level = "level", format = "format" },
   max_memory = "memory",
   store = "string",
+  traces = "traces",
   sim = "sim",
 }
 -- How a model is sampled: in a profile by name, and in the profile of a model, for calls that do not say.
@@ -60,7 +61,7 @@ for name, kind in pairs { temperature = "number", top_p = "number", top_k = "int
   SHAPE.sampling.each[name], SHAPE.profiles.each[name] = kind, kind
 end
 -- Named entries replace each other whole instead of being mixed.
-M.WHOLE = { endpoints = true, profiles = true, sampling = true, models = true, pool = true, cache = true }
+M.WHOLE = { endpoints = true, profiles = true, sampling = true, models = true, pool = true, cache = true, traces = true }
 
 local function one_of(...)
   local list = { ... }
@@ -123,6 +124,22 @@ local function cache_problem(v)
   return true
 end
 
+--- Are these settings of the traces?
+local function traces_problem(v)
+  if type(v) == "boolean" then return true end
+  if type(v) ~= "table" then return false end
+  for name, value in pairs(v) do
+    if name == "spans" then
+      if math.type(value) ~= "integer" or value < 1000 then return false, "traces.spans must be a whole number of at least 1000" end
+    elseif name == "bodies" then
+      if type(value) ~= "boolean" then return false, "traces.bodies must be true or false" end
+    else
+      return false, ("%s is no setting of traces (known: spans, bodies)"):format(tostring(name))
+    end
+  end
+  return true
+end
+
 --- A limit of a sensor: where it stops, and perhaps where it lets go again.
 local function mark(stops, goes)
   return { want = ("a number, or { %s = , %s = }"):format(stops, goes), ok = function(v)
@@ -169,6 +186,7 @@ local CHECK = {
   format = one_of("text", "json"),
   order = one_of("program", "fifo"),
   cache = { want = "true, false or a table, as in { ttl = 3600, bytes = \"512M\" }", ok = cache_problem },
+  traces = { want = "true, false or a table, as in { spans = 100000, bodies = true }", ok = traces_problem },
   route = { want = "a list of models, as in { \"qwen2.5:3b@gpu\", \"qwen2.5:1.5b\" }", ok = route_problem },
   slots = { want = "a whole number of at least 1, or a table of them by \"model\" or \"model@endpoint\"", ok = function(v)
     if type(v) ~= "table" then return is_count(v) end

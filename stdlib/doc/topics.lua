@@ -49,6 +49,7 @@ local LIST = {
   { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
   { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
   { "documents", "Notes", also = "notes rag retrieval citations" },
+  { "watching-worlds", "The page", also = "browser watch-at web-page html" },
 }
 
 --- The names of all topics, in the order of the guide.

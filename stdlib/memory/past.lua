@@ -1,6 +1,7 @@
 --- The history of a memory: how each was before it changed, so that a moment can be gone back to. The moments are those that are
 --- given to add and search; in a memory without `history` nothing is noted.
 
+local db = require "stoke.db"
 local errors = require "core.errors"
 local json = require "stoke.json"
 
@@ -105,6 +106,48 @@ function M.back(memory, moment, delete)
     if ids[1] then tx:exec(named(memory, SEQUENCE)) end
   end)
   return gone
+end
+
+-- ---- a copy ---------------------------------------------------------------------------------------------------------------------
+
+local COLUMNS = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
+
+--- The rows of one table, as they are, with the statement that writes one of them.
+local function rows_of(from, to, tail)
+  local names, marks, rows = {}, {}, {}
+  for row in from.db:each(COLUMNS, from.name .. tail) do
+    names[#names + 1], marks[#marks + 1] = row.name, ":" .. row.name
+  end
+  for row in from.db:each(("SELECT * FROM %s%s ORDER BY 1"):format(from.name, tail)) do
+    for _, name in ipairs(names) do
+      if row[name] == nil then row[name] = db.null end
+    end
+    rows[#rows + 1] = row
+  end
+  rows.sql = ("INSERT INTO %s%s (%s) VALUES (%s)"):format(to.name, tail, table.concat(names, ", "), table.concat(marks, ", "))
+  return rows
+end
+
+--- Put all that a memory is, with its history, into an empty one; vectors are made again.
+---@param from stoke.memory with a history
+---@param to stoke.memory with a history, of the same `embed`
+---Raises `db`, `cancelled`, and what embedding raises.
+---
+--- Example: `past.copy(ada, ada_in_the_branch)`
+function M.copy(from, to)
+  local parts, texts, vectors = {}, {}, {}
+  for i, tail in ipairs { "", "_reflected", "_past" } do parts[i] = rows_of(from, to, tail) end
+  for i, row in ipairs(to.vectors and parts[1] or {}) do texts[i] = row.text end
+  for i, vector in ipairs(texts[1] and to.embed.ask(texts) or {}) do
+    vectors[i] = { id = parts[1][i].id, vector = vector, tags = { kind = parts[1][i].kind } }
+  end
+  to.db:transaction(function(tx)
+    for _, part in ipairs(parts) do
+      for _, row in ipairs(part) do tx:exec(part.sql, row) end
+    end
+    tx:exec(named(to, "INSERT INTO NAME_words (rowid, text) SELECT id, text FROM NAME"))
+    if vectors[1] then to.vectors:add_all(vectors) end
+  end)
 end
 
 return M

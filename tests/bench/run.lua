@@ -154,6 +154,8 @@ local function instructions()
   beside("two calls by hand in Lua, beside C", "k", found.hand, found.bare)
   beside("bindings of libcurl and JSON alone, beside C", "k", found.floor, found.bare)
   beside("C with a handle for each request, beside C", "k", found.fresh, found.bare)
+  local ticks = counted(lua("world.lua", 11000)) - counted(lua("world.lua", 1000))
+  figure("a tick of an idle member of a world: instructions", "", ticks / 1e5, 1000)
 end
 
 local function conversations()
@@ -262,6 +264,9 @@ local function engines()
   os.execute "rm -rf tests/bench/.stoke" -- the vectors that it kept
   os.execute(lua "schema.lua")
   os.execute(lua "mail.lua")
+  os.execute(lua("world.lua", bench .. "/bench.world"))
+  os.execute(lua "page.lua")
+  os.execute(lua "town.lua")
   os.execute(("mkdir %s/notes && "):format(bench) .. lua("notes.lua", bench .. "/notes") .. ("; rm -rf %s/notes"):format(bench))
   os.execute(stoke .. " test --internal --file tests/bench/request.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/pool.lua | grep -v '^{'")

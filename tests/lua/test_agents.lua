@@ -39,12 +39,13 @@ local WORDS = {
   ["crew.lua"] = { "Count." }, ["debate.lua"] = { "Hi?" },
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["focusgroup.lua"] = { "Fresh fish.", "Fish, fresh." },
   ["notes.lua"] = { "tests/agents/research", "When?" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
   ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
-  ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" },
+  ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
 }
 
 -- All at once: they mostly wait.
@@ -82,7 +83,7 @@ end)
 -- What differs between two runs: places, times, and the tokens of texts that tell of them.
 local function normal(text, places)
   for _, place in ipairs(places) do text = text:gsub(place[1]:gsub("%p", "%%%0"), place[2]) end
-  return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"))
+  return (text:gsub("%d+%.%d s%f[%A]", "N s"):gsub("%d+ tokens in", "N tokens in"):gsub("state %x+", "state N"))
 end
 
 -- Compare with tests/golden/NAME.txt; what differs is shown as diff -u shows it.
@@ -195,15 +196,47 @@ end)
 
 test("tutor: it remembers a learner from one run to the next, and what the learner can do", { real = true }, function(t)
   local own <close> = folder()
-  local store = own.path .. "/state.db"
+  local store, learners = own.path .. "/state.db", own.path .. "/learners"
   local last, said = nil, {}
-  for i, words in ipairs { { "I want to learn fractions." }, { "It is 2/5." }, { "3/4!" }, { "How am I doing?" }, { "--progress" },
+  for i, words in ipairs { { "I want to learn fractions." }, { "It is 2/5." }, { "3/4!" },
+    { "I like football." }, { "How am I doing?" }, { "--progress" }, { "--progress", "--days", "30" }, {}, { "--days", "30" },
     { "--from", "1", "Again, please." } } do
-    last = scripted("tutor", { "Ada", "--store", store, table.unpack(words) })
+    last = scripted("tutor", { "Ada", "--store", store, "--folder", learners, table.unpack(words) })
     said[i] = last.stdout
   end
   last.stdout = table.concat(said)
   golden(t, "tutor", last)
+end)
+
+test("tutor: what it was told months ago goes with the question that it fits, and with no other's", { real = true }, function(t)
+  local own <close> = folder()
+  local words = { "--store", own.path .. "/state.db", "--folder", own.path }
+  do
+    local memory <close> = stoke.memory(own.path .. "/Ada.memory")
+    memory:add("The learner likes football.", { kind = "fact", created = stoke.time.now() - 100 * 24 * 3600 })
+  end
+  local ada = good(t, scripted("tutor", { "Ada", table.unpack(words) }))
+  t.eq(ada.stdout, "A question about what comes next, with football, as I was told 3 months ago.\n")
+  t.eq(good(t, scripted("tutor", { "Bob", table.unpack(words) })).stdout, "A question about what comes next.\n")
+  t.match(scripted("tutor", { "../Ada", table.unpack(words) }).stdout, "it leads out of the root")
+end)
+
+test("tutor: a turn that was killed goes on for its learner alone, and notes an answer once", { real = true }, function(t)
+  local own <close> = folder()
+  local words, quick = { "--store", own.path .. "/state.db", "--folder", own.path }, own.path .. "/quick.lua"
+  local first <close> = proc.spawn { argv = { EXECUTABLE, "agents/tutor.lua", "--sim=tests/agents/tutor.lua", "Ada", "Is it 7/9?",
+    table.unpack(words) }, stderr = "capture" }
+  local function progress(learner) return good(t, scripted("tutor", { learner, "--progress", table.unpack(words) })).stdout end
+  repeat stoke.sleep(0.05) until progress "Ada":find "0 right, 1 wrong"
+  first:kill "SIGKILL" -- it waits for the model's word on the answer
+  first:wait()
+  t.eq(good(t, scripted("tutor", { "Bob", "It is 2/5.", table.unpack(words) })).code, 0)
+  t.match(progress "Bob", "fractions: 0 right, 1 wrong")
+  fs.write(quick, (fs.read("tests/agents/tutor.lua"):gsub("and 600", "and 0")))
+  local again = good(t, run("agents/tutor.lua", "--sim=" .. quick, "Ada", "It is 3/4!", table.unpack(words)))
+  t.eq(again.stdout, "Not quite: 1/2 + 1/3 = 5/6. What is 1/2 + 1/4?\n")
+  t.match(progress "Ada", "^fractions: 0 right, 1 wrong.*\ndecimals: 1 right, 0 wrong")
+  t.match(good(t, run("sessions", "show", "Ada", "--store", own.path .. "/state.db")).stdout, "Is it 7/9%?.*turn 2.*It is 3/4!")
 end)
 
 test("ledger: approved from elsewhere, killed and run again, it pays once and reminds after its time", { real = true }, function(t)
@@ -278,6 +311,29 @@ test("crew: a plan that stalls, another one, steps with tools, an answer", { rea
   golden(t, "crew", scripted("crew", { TASK, "--root", "tests/agents/research" }))
 end)
 
+test("focusgroup: a table with the turn of each value, statistics; run again it asks nothing, with another judge only the judge",
+  { real = true }, function(t)
+    local place <close> = folder()
+    local function try(...)
+      return scripted("focusgroup", { "Sourdough, baked at five. 4 crowns.", "Bread like grandmother's.", "--about",
+        "people of Bergen", "--people", "8",
+        "--file", place.path .. "/study", ... })
+    end
+    golden(t, "focusgroup", try("--csv", place.path .. "/bread"))
+    local rows = stoke.csv.decode(fs.read(place.path .. "/bread.csv"))
+    local evidence = stoke.csv.decode(fs.read(place.path .. "/bread-evidence.csv"))
+    t.eq(#rows, 8)
+    for _, cell in ipairs(evidence) do -- each value of the table has its turn, and what was said there
+      local row = rows[tonumber(cell.row)]
+      t.eq({ row[cell.field], row[cell.field .. "_turn"] }, { cell.value, cell.turn })
+      t.ok(tonumber(cell.turn) > 8 and #cell.quote > 0, cell.turn)
+    end
+    t.contains(try().stdout, "; 0 questions asked, ")
+    local asked, kept = try("--judge", "llama3.2:3b").stdout:match "; (%d+) questions asked, (%d+) kept"
+    t.eq(kept, "24", "the words, answers and turns of eight people")
+    t.ok(tonumber(asked) >= 16, asked)
+  end)
+
 test("crew: split in parts; a worker that fails twice is replaced", { real = true }, function(t)
   local r = good(t, scripted("crew", { TASK, "--root", "tests/agents/research", "--split" })) -- its parts end in any order
   local told = r.stdout .. r.stderr
@@ -286,6 +342,19 @@ test("crew: split in parts; a worker that fails twice is replaced", { real = tru
   t.match(told, "reader: They pay 31%.\n.*done by reader: Compute what they pay%.\n")
   t.match(told, "\nThey pay 31, and the last ferry leaves at 17:30%.\n2 of 2 parts done; 6 calls")
   t.eq(scripted("crew", { TASK, "--root", "tests/agents/research", "--tokens", "500" }).code, 6)
+end)
+
+test("town: people get up, plan, walk, meet and talk; kept in a file, it goes on where it was", { real = true }, function(t)
+  local own <close> = folder()
+  local file = own.path .. "/town.world"
+  local function hours(n, ...) return scripted("town", { "--file", file, "--hours", n, ... }) end
+  hours "0.5"
+  local first = hours "1.1"
+  local second = hours("1.25", "--news", "The bridge is closed.")
+  golden(t, "town", { stdout = first.stdout .. second.stdout, code = second.code }, { { file, "town.world" } })
+  t.match(hours "1.25".stdout, "\n07:15 is over; %-%-days, or %-%-hours, for more\n")
+  local whole = scripted("town", { "--file", "", "--hours", "1.1" })
+  t.eq(first.stdout:match "state %x+", whole.stdout:match "state %x+")
 end)
 
 test("review: keeps what the judge keeps, ends with 1 for a grave finding", { real = true }, function(t)

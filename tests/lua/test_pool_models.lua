@@ -230,3 +230,16 @@ test("a server that was away is asked anew which models it holds", function(t)
   t.ok(looks > 0, "it is looked at again, though the last time was not long ago")
   scope:wait()
 end)
+
+test("calls that are sent at once make one model leave, and not two: the server has heard which before they come", function(t)
+  local server <close> = serve("once", { slots = 4, max_loaded = 2 })
+  local function both(model)
+    local scope <close> = stoke.scope {}
+    scope:map({ model, model }, function(name) call(server, name) end)
+  end
+  for _, model in ipairs { "a", "b", "c", "b", "a", "c", "b", "a", "b", "c" } do
+    both(model)
+    stoke.sleep(1)
+    if server.sim.ledger.loads > 2 then t.eq(#ollama.ps(server.url).models, 2, "after " .. model) end
+  end
+end)

@@ -1,0 +1,91 @@
+--- Who may look at a page, and who may act on it.
+---
+--- The link of a page ends in a token. Who has it may act. On loopback everybody on this machine may look; an address that others
+--- reach shows nothing without the token, unless the page is `public`. What a browser does on behalf of a page elsewhere is
+--- refused: it cannot lie about Origin, nor about Host, the name by which it reached us (which a page elsewhere may have pointed at
+--- this machine).
+
+local errors = require "core.errors"
+local hash = require "core.hash"
+local keyfile = require "core.keyfile"
+local requests = require "stoke.http.request"
+
+local M = {}
+
+---@class stoke.page.guard
+---@field token string what the link ends in
+---@field wanted string digest of the token
+---@field private boolean nobody looks without the token
+---@field hosts? table<string, true> names this machine may be asked by, beside its own; nil: any
+local Guard = {}
+Guard.__index = Guard
+
+--- Characters that a token has at least: less can be tried out.
+local SHORTEST <const> = 16
+
+local function token_of(options)
+  local token, path = options.token, options.token_file
+  if token and path then errors.argument "stoke.page: token or token_file, not both" end
+  if path then
+    local folder, name = path:match "^(.*)/([^/]+)$"
+    if not folder then folder, name = ".", path end
+    return errors.check(keyfile.make(folder == "" and "/" or folder, name))
+  end
+  if not token then return keyfile.secret() end
+  if #token < SHORTEST or token:find "[^%w_-]" then
+    errors.raise("argument", ("stoke.page: the token must have at least %d letters, digits, _ or -"):format(SHORTEST),
+      { hint = "without one a new one is made at each start; token_file names a file that one is kept in" })
+  end
+  return token
+end
+
+--- A guard for the options of a page.
+---@param options { token?: string, token_file?: string, hosts?: string[], public?: boolean, address?: string, mem?: string }
+---@return stoke.page.guard
+---Raises `argument` for a token that is too short, or a host that is no text; `denied` when others may read the file of the token;
+---`os`.
+---
+--- Example: `local guard = guards.new { token_file = "page.key" }`
+function M.new(options)
+  local token, hosts = token_of(options), {}
+  errors.list("stoke.page: hosts", options.hosts or {})
+  for i, host in ipairs(options.hosts or {}) do
+    if type(host) ~= "string" then errors.argument("stoke.page: hosts[%d] must be a text", i) end
+    hosts[host:lower()] = true
+  end
+  local near = not options.address or requests.is_loopback(options.address)
+  return setmetatable({ token = token, wanted = hash.sha256(token), private = not near and not options.public,
+    hosts = near and not options.mem and hosts or nil }, Guard)
+end
+
+local STRANGE = "%s is no name of this machine; hosts = { \"%s\" } lists it"
+local ELSEWHERE = "a page of %s may not ask here"
+
+--- Did the request come from another page than ours?
+local function is_elsewhere(headers, host)
+  local origin, site = headers.origin, headers["sec-fetch-site"]
+  if origin and origin:lower() ~= "http://" .. (host or ""):lower() then return origin end
+  if site and site ~= "same-origin" and site ~= "none" and headers["sec-fetch-mode"] ~= "navigate" then return "another site" end
+  return nil
+end
+
+--- Judge a request.
+---@param req stoke.http.incoming
+---@return boolean|nil may whether it may act; nil: it is refused
+---@return integer|nil status
+---@return string|nil why
+---
+--- Example: `local may, status, why = guard:judge(req)`
+function Guard:judge(req)
+  local headers = req.headers
+  local host = headers.host
+  if self.hosts and host and not requests.is_host(host, self.hosts) then
+    return nil, 403, STRANGE:format(host, (host:gsub(":%d*$", "")))
+  end
+  local other = is_elsewhere(headers, host)
+  if other then return nil, 403, ELSEWHERE:format(other) end
+  local said = headers.authorization and headers.authorization:match "^[Bb]earer +(%g+)%s*$"
+  return said ~= nil and hash.sha256(said) == self.wanted -- the digests tell nothing by how long they take to compare
+end
+
+return M

@@ -58,6 +58,7 @@ M.verbs = {
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
+  { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true, lenient = true },
@@ -120,6 +121,13 @@ local function keep_traces(flags, setting, serves)
   local given = type(setting) == "table" and setting or {}
   local bodies = given.bodies or flags.spans and flags["trace-bodies"] ~= nil
   require "core.traces".keep { spans = given.spans, bodies = bodies }
+end
+
+--- Send them to a collector, where the environment names one (stdlib/traces/otlp.lua).
+local function send_traces(setting)
+  local named = os.getenv "OTEL_EXPORTER_OTLP_ENDPOINT" or os.getenv "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+  if not named and not os.getenv "OTEL_PROPAGATORS" then return end
+  require "stoke.traces.otlp".from_environment(type(setting) == "table" and setting.bodies or false)
 end
 
 -- One JSON line per effect, written as the effect ends.
@@ -200,6 +208,7 @@ function M.apply(flags, talks, lenient, serves)
     if not ok then problems[#problems + 1] = errors.wrap(err) end
   end
   keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
+  if talks then send_traces(c.traces) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
@@ -271,7 +280,7 @@ M.elsewhere = {
   loaded = "stoke models --loaded", download = "stoke pull NAME", get = "stoke pull NAME",
   start = "stoke run FILE", exec = "stoke attach NAME",
   new = "stoke init FOLDER", create = "stoke init FOLDER",
-  eval = "stoke -e CODE", shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
+  shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
   env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
   stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",

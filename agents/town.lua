@@ -2,7 +2,6 @@
 -- town.lua: a day in a small town. Ten people on three models get up, plan their day, walk, work, talk with whom they meet, and
 -- remember it. The town is kept in a file: run again, it goes on where it was, also after a kill. With --watch-at it is watched in
 -- a browser, where you can stop it, go back in time, look into a mind, and walk in yourself.
---
 -- Needs: an Ollama with three small models (one will do): stoke pull qwen2.5:3b; or --sim, as below.
 -- Try:   stoke agents/town.lua --sim=tests/agents/town.lua --hours 4
 --        stoke agents/town.lua --watch-at 8080 --speed 60
@@ -95,8 +94,8 @@ local function town(a)
     people[i] = { id = row[1]:lower(), name = row[1], home = "house " .. row[4], model = models[(i - 1) % #models + 1],
       persona = { age = row[2], job = row[3], traits = row[5] } }
   end
-  return stoke.world(stoke.person.people(people):world { name = "town", seed = a.town, file = a.file ~= "" and a.file or nil,
-    start = BEGIN })
+  local file = a.file ~= "" and a.file or nil
+  return stoke.world(stoke.person.people(people):world { name = "town", seed = a.town, file = file, start = BEGIN })
 end
 
 -- What is told of the day.
@@ -109,12 +108,13 @@ local TELL = {
 }
 
 local function clock(time) return ("%02d:%02d"):format(time // HOUR % 24, time // 60 % 60) end
-
 stoke.main(function(argv)
   local a = args.parse(SPEC, argv)
   local world <close> = town(a)
   local goal = BEGIN + (a.hours or a.days * 24) * HOUR
-  if world:time() >= goal then print(("%s is over; --days, or --hours, for more"):format(clock(goal))) end
+  local kept = world:tick() == 0 and "a new town" or "goes on at " .. clock(world:time()) .. "; remove it for a new town"
+  if a.file ~= "" then io.stderr:write(a.file, ": ", kept, "\n") end
+  if world:time() >= goal then print(clock(goal) .. " is over; --days, or --hours, for more") end
   local events = world:events { cap = 100000 }
   local telling = stoke.spawn(function()
     for ev in events do

@@ -85,7 +85,8 @@ local function tutor(learner, model, memory)
     name = "read_progress", description = "What the learner answered right and wrong so far, by topic", params = {},
     run = function() return lines_of(topics_of(learner), stoke.time.now()) end,
   }
-  return stoke.agent { name = "tutor of " .. learner, model = model, tools = { note, look }, memory = memory, summarize = true,
+  return stoke.agent { name = "tutor of " .. learner, model = model, tools = { note, look }, summarize = true,
+    memory = { memory, min_relevance = 0 }, -- what the learner likes goes with any question
     instructions = INSTRUCTIONS }
 end
 

@@ -357,7 +357,7 @@ end
 ---@return boolean|nil
 function M.unseen()
   local task = current()
-  return task and not span.bodies and not span.opening and not policy.rules and not (task.scope or task).context.gated
+  return task and not (span.bodies or span.contents or span.opening) and not policy.rules and not (task.scope or task).context.gated
 end
 
 --- Would an effect go straight to its driver: no gate has a say, and nothing is to be raised? Then who has the work at hand may do

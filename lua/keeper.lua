@@ -47,6 +47,14 @@ function M.at_end(f)
   ends[#ends + 1] = f
 end
 
+--- Wait at the end of the process: raises nothing, whatever was cancelled.
+---@param label string
+---@param seconds number
+---@return boolean|nil woken false: the time is up; nil: the host is stopping
+---
+--- Example: `keeper.wait("otlp", 2)`
+function M.wait(label, seconds) return (host.park(label, seconds)) end
+
 --- Report the error that ends the program as one JSON object (option --json of a verb).
 M.json = false
 

@@ -3,6 +3,7 @@
 
 local json = require "core.json"
 local secrets = require "core.secrets"
+local texts = require "core.text"
 
 local M = {}
 
@@ -97,6 +98,53 @@ function Redactor:text(text)
     end
   end
   return text
+end
+
+--- Take out of what people and models have written what looks like a secret: the words that do; all of it where it takes several
+--- words to see one ("the password is ...").
+---@param text string
+---@return string
+---
+--- Example: `assert(redactor:prose "use sk-abcdefghijklmnop1234" == "use [redacted]")`
+function Redactor:prose(text)
+  text = self:text(text)
+  if not secrets.like(text) then return text end
+  local found = false
+  local masked = text:gsub("%S+", function(word)
+    if not secrets.like(word) then return nil end
+    found = true
+    return M.MARK
+  end)
+  if found and not secrets.like(masked) then return masked end
+  return M.MARK
+end
+
+--- A copy of a value whose texts are UTF-8: what is none is mended, as other programs read it.
+---@param value any plain data
+---@return any
+---
+--- Example: `local line = json.encode(redact.valid(record))`
+function M.valid(value)
+  if type(value) == "string" then return texts.valid(value) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for k, v in next, value do copy[M.valid(k)] = M.valid(v) end
+  return copy
+end
+
+--- A value as JSON, without what is secret by its name.
+---@param value any
+---@param redactor? core.redactor
+---@return string|nil text nil: it cannot be written
+---
+--- Example: `assert(redact.json { api_key = "xyzzy-plugh" } == '{"api_key":"[redacted]"}')`
+function M.json(value, redactor)
+  local text = json.encode(value) or json.encode(M.valid(value))
+  if not text then return nil end
+  redactor = redactor or M.new()
+  local copy = json.decode(text)
+  if type(copy) == "table" then text = json.encode((redactor:fields(copy))) or text end
+  return redactor:text(text)
 end
 
 return M

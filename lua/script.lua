@@ -111,8 +111,7 @@ end
 --- The span of a script, where somebody traces: all that its first task does is inside, with all that it spawns.
 local function span_of(name)
   local seen = spans.on and spans.enter("script", name) or nil
-  local me = seen and tasks.current()
-  if me then me.context = contexts.with(me.context, { span = seen }) end
+  if seen then spans.inside(seen) end
   return seen
 end
 

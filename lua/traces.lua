@@ -144,28 +144,12 @@ end
 ---@field lost integer records that found no room
 local kept -- one a process
 
---- Texts of a JSON that are no UTF-8 are mended: a trace is read by people and by other programs.
-local function valid(value)
-  if type(value) == "string" then return texts.valid(value) end
-  if type(value) ~= "table" then return value end
-  local copy = {}
-  for k, v in next, value do copy[valid(k)] = valid(v) end
-  return copy
-end
-
 --- A request as JSON, without what is secret by its name; cut where it is long.
 ---@param request any
 ---@return string|nil
 function M.body(request)
-  if request == nil then return nil end
-  local text = json.encode(request) or json.encode(valid(request))
+  local text = request ~= nil and redact.json(request)
   if not text then return nil end
-  local copy = json.decode(text)
-  if type(copy) == "table" then
-    local redactor = redact.new()
-    copy = redactor:fields(copy)
-    text = redactor:text(json.encode(copy) or text)
-  end
   if #text > M.LONGEST then text = texts.valid(text:sub(1, M.LONGEST)) .. "..." end
   return text
 end
@@ -181,7 +165,7 @@ local function data_of(record, bodies)
     if not COLUMNS[name] then rest[name] = value end
   end
   if bodies then rest.request = M.body(record.request) end
-  return json.encode(rest) or json.encode(valid(rest)) or "{}"
+  return json.encode(rest) or json.encode(redact.valid(rest)) or "{}"
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"

@@ -110,7 +110,8 @@ end
 ---  answer (with tools or handoffs)
 ---@field texts? table<string, string|function> what the library says to the model, replaced; see stoke.agent.texts
 ---@field memory? stoke.memory|table what it remembers: shown what fits each question, it gets the tools `recall` and `remember`;
----  { memory, k = 5, kind =, tags =, min =, recall = false, tools = false } says more
+---  { memory, k = 5, kind =, tags =, min =, recall = false, tools = false } says more; { "path", embed = ... } is opened when it is
+---  first needed
 ---@field summarize? boolean|fun(messages: table[], summary?: string): string what falls out of the context window is summarized
 
 ---@class stoke.agent.limits of one run, before those of the agent

@@ -21,6 +21,7 @@ local ollama = require "stoke.serve.ollama"
 local openai = require "stoke.serve.openai"
 local registry = require "stoke.serve.registry"
 local sessions = require "stoke.serve.sessions"
+local spans = require "core.gate.span"
 local turn = require "stoke.serve.turn"
 
 local M = {}
@@ -76,6 +77,12 @@ local function allowed(route)
   return table.concat(list, ", ")
 end
 
+--- The span of the request, where somebody traces, is named after what is asked: there are few such paths.
+local function note_route(path)
+  local seen = spans.on and spans.around()
+  if seen and seen.facts then seen.facts.route = path:find "^/v1/models/." and "/v1/models/{model}" or path end
+end
+
 local function handle(host, req, res)
   local path = req.path
   res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
@@ -83,6 +90,7 @@ local function handle(host, req, res)
   if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end -- the server it stands for redirects there
   local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
+  note_route(path)
   local run = route[req.method]
   if run then return run(host, req, res) end
   return res:reply(405, { ["Content-Type"] = "text/plain", Allow = allowed(route) }, "405 method not allowed")

@@ -26,7 +26,6 @@
 --- **An input** comes from outside (world:send, world:ask), takes effect at the next tick, and has a result. Inputs and answers are
 --- the log.
 
-local combine = require "core.combine"
 local data = require "stoke.world.data"
 local definition = require "stoke.world.definition"
 local errors = require "core.errors"
@@ -63,11 +62,20 @@ World.__name = "stoke.world"
 
 -- ---- opening -------------------------------------------------------------------------------------------------------------------
 
+--- Steps do not call the world that they are in.
+local function check_outside(self, what)
+  if self.busy and self.runner == tasks.current() then
+    errors.raise("argument", ("%s: called by a step of the world %q"):format(what, self.name),
+      { hint = "a step changes the state itself, and sees what here gives it" })
+  end
+end
+
 --- The state is whole: after a step has failed it is the one before that tick.
 local function check(self, what)
   scopes.check_self(self, World, what)
   if self.closed then errors.argument("%s: the world %q is closed", what, self.name) end
   if schedules.any then schedules.check(self.schedule, "table", what) end
+  check_outside(self, what)
   if self.torn then life.take_up(self, self.torn, true) end
 end
 
@@ -100,25 +108,7 @@ local function make(def, log, origin)
 end
 
 --- A world: new, or the one in its file, at the tick to which it had come.
----@param given { name?: string, seed?: integer, file?: string, tick?: number, start?: number, state: table|fun(random): table,
----  step?: fun(member: table, here: stoke.world.here), after?: fun(state: table, here: stoke.world.here), inputs?: table<string,
----  fun(record: table, args: any, here: stoke.world.here): any>, thoughts?: table<string, { ask: function, apply?: function,
----  failed?: function, takes?: number, retries?: integer, deadline?: number }>, wait?: boolean, ahead?: integer, reach?: number,
----  speed?: number, distance?: fun(a: table, b: table): number, tied?: fun(a: table, b: table): boolean, snapshot?: number,
----  retries?: integer, deadline?: number, at_once?: integer, cap?: integer, on_back?: fun(who: string, time: number, world:
----  stoke.world), on_open?: fun(world: stoke.world), on_close?: fun(world: stoke.world), view?: any } seed: of all random numbers
----  of steps (1); file: where it is kept, nil: in memory; tick: world seconds of a tick (1); start: world time at tick 0, seconds
----  since midnight of day 0 (0); state: { members = { ID = record }, ground = what all share, ... }; after: called once a tick,
----  after the steps; inputs: called with the record of the member, or with the whole state; thoughts: ask(q, who, time, world)
----  gives the answer, apply(member, answer, here) takes it, failed(member, { kind, message }, here) where there is none, takes:
----  world seconds from its beginning to its answer (a tick); wait: nobody moves past the moment a thought is due (true); ahead:
----  ticks that members may be ahead of the slowest, for which `reach` (how far they see) and `speed` (how far they move in a
----  tick) are needed (0); distance: between two members (of x and y, as a king goes on a chessboard); tied: members that are
----  stepped together however far apart; snapshot: world seconds between snapshots (3600); retries of a thought whose error may
----  pass (2); deadline: seconds of an attempt (600); at_once: thoughts that are worked on at the same time (1000); cap: inputs
----  that may wait (10000); on_back: called for each member after going back or resuming, with the moment from which on what its
----  thoughts did outside is to be undone; on_open: called once in the scope of the world, before anything runs; on_close: called
----  when it is closed, before its file is; view: kept as world.view, for those who show it
+---@param given stoke.world.definition
 ---@return stoke.world
 ---Raises `argument`; for a file `db`, `os`, `denied`, `cancelled`.
 ---
@@ -136,6 +126,7 @@ end
 function World:close()
   scopes.check_self(self, World, "world:close()")
   if self.closed then return end
+  check_outside(self, "world:close()")
   self:stop()
   self.closed, M.live[self] = true, nil
   scopes.disown(self.home, self)
@@ -143,9 +134,8 @@ function World:close()
   self.feed:close()
   life.settle(self)
   if not self.torn then pcall(self.log.reach, self.log, self.engine.now) end
-  local _, err = combine.try(self.def.on_close or function() end, self)
-  self.log:close()
-  if err then error(err, 0) end
+  local guard <close> = setmetatable({}, { __close = function() self.log:close() end }) -- luacheck: ignore
+  if self.def.on_close then self.def.on_close(self) end
 end
 
 World.__close = World.close
@@ -165,7 +155,8 @@ end
 ---@param options? { speed?: number|"free", until_time?: number, ticks?: integer } speed: world seconds in a second (1), or "free":
 ---  as fast as steps and thoughts allow; until_time: world time; ticks: from now on
 ---@return "done"|"stopped" why it returned
----Raises `argument`; `script` for a step that failed: the world is as it was before that tick; `db`, `cancelled`.
+---Raises `argument`; `script` for a step that failed: the world is as it was before that tick; what a thought `stops` for; `db`,
+---`cancelled`.
 ---
 --- Example: `town:run { speed = "free", until_time = 22 * 3600 }`
 function World:run(options)
@@ -183,7 +174,8 @@ function World:run(options)
   end
   if o.until_time then goal = math.min(goal, self:ticks_until(o.until_time)) end
   local guard <close> = running.claim(self) -- luacheck: ignore
-  self.thoughts:begin_all()
+  self.failure = nil -- of a run before: what failed is asked again
+  self.thoughts:begin_all(true)
   local why = running.run(self, goal)
   if not self.closed then self.log:reach(self.engine.now) end
   return why
@@ -358,7 +350,8 @@ function World:ask(name, args, options)
     local left = ends - time.monotonic()
     if left <= 0 or not tasks.park("world.ask", left) and not row.done then
       errors.raise("timeout", ("world:ask: the input %q had no result within %g s"):format(name, seconds),
-        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world" or nil })
+        { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world"
+          or next(self.engine.thinking) ~= nil and "a thought may be waited for, until it is due" or nil })
     end
   end
   if not row.done then errors.raise("cancelled", ("world:ask: the world %q was closed"):format(self.name)) end
@@ -499,8 +492,8 @@ end
 function World:at(moment)
   check(self, "world:at()")
   local tick = history.tick_of(self, "world:at", moment)
-  local engine = life.load(self, tick)
-  return { time = engine:time(tick), tick = tick, state = engine.state, thinking = engine.thinking }
+  local engine = life.past(self, tick)
+  return { time = engine:time(tick), tick = tick, state = data.copy(engine.state), thinking = data.copy(engine.thinking) }
 end
 
 local Changed = { __close = function(changed)

@@ -16,6 +16,7 @@ local json = require "core.json"
 local policy = require "core.gate.policy"
 local random = require "core.random"
 local time = require "host.time"
+local traceparent = require "core.gate.traceparent"
 local trim = require "core.text".trim
 
 --- The subject of policy rules: the host as curl parses it. A URL that curl cannot parse is never requested.
@@ -51,6 +52,15 @@ local function with_key(q, call)
   for name, value in next, q do out[name] = value end
   out.headers = table.move(q.headers or {}, 1, #(q.headers or {}), 1, {})
   table.insert(out.headers, "Idempotency-Key: " .. key)
+  return out
+end
+
+--- A request that tells of the trace it is in.
+local function traced(q, call)
+  if not call or not call.span then return q end
+  local out = {}
+  for name, value in next, q do out[name] = value end
+  out.headers = traceparent.headers(q.headers, call.span)
   return out
 end
 
@@ -150,7 +160,7 @@ effect.define("http.request", {
   said = said,
   subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known, keyed = known_to,
   run = function(q, call)
-    q = with_key(q, call)
+    q = traced(with_key(q, call), call)
     if follows(q) then return follow(q, fetch, function() end) end
     local got, err = fetch(q)
     if not got then return nil, err end
@@ -207,7 +217,7 @@ effect.define("http.stream", {
   stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
   repeats = is_known, keyed = known_to,
   run = function(q, call)
-    q = with_key(q, call)
+    q = traced(with_key(q, call), call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end
     local source, err = open(q)
     if not source then return nil, err end

@@ -69,6 +69,7 @@ local policy = require "core.gate.policy"
 local pool = require "core.gate.pool"
 local streams = require "core.stream"
 local task = require "host.task"
+local traceparent = require "core.gate.traceparent"
 local monotonic = require "host.time".monotonic
 
 local alarm, park = task.alarm, task.park
@@ -170,11 +171,20 @@ local function broken(protocol, err, q)
   return protocol.broken and protocol.broken(err, q) or err
 end
 
+--- The same options, with the headers of the trace.
+local function traced(options, span)
+  local out = {}
+  for name, value in next, plain_of[options] or options do out[name] = value end
+  out.headers = traceparent.headers(out.headers, span)
+  return out
+end
+
 --- What the dialect asks for, as the policy lets it reach the server: not where another one stands in for it, in this process.
 local function request_of(q, record, streamed)
   local target = record.target
   local options, sent = target.dialect.request(q, target, streamed, record.amend, record.work)
   local endpoint = target.endpoint
+  if options and record.span then options = traced(options, record.span) end
   if not options or not policy.rules or endpoint.url ~= endpoint.meant then return options, sent end
   local reach, refused = policy.reach(plain_of[options] or options, endpoint.url)
   if not reach then return nil, refused end

@@ -84,12 +84,12 @@ function M.look(server, job) return effect.perform("mcp.look", { server = server
 
 -- ---- questions ----------------------------------------------------------------------------------------------------------------
 
-effect.define("mcp.request", { run = function(q, _, job) return job:ask(q) end, aside = { "timeout" }, repeats = true,
-  class = function(q) return q.class or "unsafe" end })
+effect.define("mcp.request", { run = function(q, call, job) return job:ask(q, call and call.span) end, repeats = true,
+  aside = { "timeout" }, class = function(q) return q.class or "unsafe" end })
 
 --- Ask a server.
 ---@param q { server: string, method: string, params?: table, class?: "pure"|"idempotent"|"unsafe", timeout?: number } pure data
----@param job { ask: fun(self, q: table): any, stoke.error? }
+---@param job { ask: fun(self, q: table, span?: core.span): any, stoke.error? } span: to be told to the server
 ---@return any result
 ---@return stoke.error|nil err
 ---Raises `cancelled`.

@@ -7,6 +7,7 @@
 --- OpenTelemetry (https://www.w3.org/TR/trace-context/): 16 bytes of a trace, 8 of a span; in the process a span is a number, from
 --- which M.hex makes its id where somebody reads it.
 
+local contexts = require "core.context"
 local current = require "host.task".current
 local errors = require "core.errors"
 local rng = require "host.rand"
@@ -17,10 +18,13 @@ local M = {}
 
 --- true if there is a sink; perform checks this first.
 M.on = false
---- Sinks: fun(record).
----@type fun(record: core.span.record)[]
+--- Sinks: fun(record, call, value). call (with q, target) and value, the outcome, are those of an effect; of a span around effects
+--- call is the span, with what its owner has put there (`run` of an agent). To be looked at, and not to be kept or changed.
+---@type fun(record: core.span.record, call?: table, value?: any)[]
 M.sinks = {}
 M.bodies = false
+--- A sink looks at requests itself: they have to be data, as with M.bodies.
+M.contents = false
 
 ---@class core.span.record
 ---@field span integer number of the span in this process; M.hex makes its id
@@ -51,6 +55,9 @@ M.bodies = false
 ---@field traceback? string
 ---@field request? any with M.bodies
 ---@field amended? table with M.bodies
+---@field state? string tracestate that came with the trace from another process
+---@field sampled? false the process that the trace came from does not keep it
+---Spans around effects have fields of their own: what is in `facts` (method, path, route, status, tool ...).
 
 --- Listener, called before a driver performs an effect, not for one that comes from a recording: fun(name, q). It may wait.
 M.opening = nil
@@ -86,7 +93,7 @@ local function next_trace(number)
 end
 
 --- Add a sink.
----@param sink fun(record: table)
+---@param sink fun(record: core.span.record, call?: table, value?: any)
 function M.listen(sink)
   M.sinks[#M.sinks + 1] = sink
   M.switch(true)
@@ -116,13 +123,18 @@ end
 ---@field id integer|string
 ---@field trace string
 ---@field remote? true it is another process's: nothing of it is told here
+---@field state? string tracestate of the trace: it is passed on as it came
+---@field unsampled? true the process that the trace came from does not keep it
+---@field facts? table of a span around effects, set before it ends: fields of its record
+---@field failed? stoke.error of a span around effects that ends without raising: what it failed with
 
 --- Open the span of an effect.
 function M.open(def, q, task, context)
   count = count + 1
   local around = context.span
   return { id = count, parent = around and around.id, trace = around and around.trace or next_trace(count), name = def.name,
-    task = task, q = q, opened = M.now(), wall = time.wall(), about = nil, slot = nil, reason = nil, tries = nil }
+    task = task, q = q, opened = M.now(), wall = time.wall(), about = nil, slot = nil, reason = nil, tries = nil,
+    state = around and around.state, unsampled = around and around.unsampled }
 end
 
 local Around = {}
@@ -141,11 +153,33 @@ function M.enter(name, about, parent)
   return setmetatable(M.open({ name = name }, about, task, parent and { span = parent } or context), Around)
 end
 
+--- What the running task does from now on is inside of a span, with all that it spawns. It has no scope open.
+---@param span core.span
+---
+--- Example: `spans.inside(seen)`
+function M.inside(span)
+  local task = current()
+  if task then task.context = contexts.with(task.context, { span = span }) end
+end
+
+--- The span around the running task.
+---@return core.span|nil
+---
+--- Example: `local seen = spans.on and spans.around()`
+function M.around()
+  local task = current()
+  return task and (task.scope or task).context.span or nil
+end
+
 --- A span of another process, under which what is done here belongs: a trace goes on from one to the other.
 ---@param trace string 32 hex digits
 ---@param id string 16 hex digits
+---@param state? string tracestate
+---@param unsampled? boolean
 ---@return core.span
-function M.remote(trace, id) return { id = id, trace = trace, remote = true } end
+function M.remote(trace, id, state, unsampled)
+  return { id = id, trace = trace, remote = true, state = state, unsampled = unsampled or nil }
+end
 
 --- An attempt failed, and another may follow.
 ---@param self core.span
@@ -167,6 +201,7 @@ end
 --- Where a request goes, for one line of a trace: no bodies.
 local function summary(q)
   if type(q) ~= "table" then return q ~= nil and tostring(q) or nil end
+  if q.server and q.method then return ("%s %s"):format(q.server, q.method) end
   return q.model or (type(q.url) == "string" and address(q.url)) or q.path or q.name or (q.argv and q.argv[1]) or q.key or q.db
 end
 
@@ -174,10 +209,10 @@ end
 local function rounded(seconds) return math.floor(seconds * 1e6 + 0.5) / 1e6 end
 
 --- Give a record to all sinks. The list may change meanwhile: a sink that fails leaves it, one may take itself away.
-local function tell(record)
+local function tell(record, call, value)
   local sinks = table.move(M.sinks, 1, #M.sinks, 1, {})
   for i = 1, #sinks do
-    local ok, raised = pcall(sinks[i], record)
+    local ok, raised = pcall(sinks[i], record, call, value)
     local cancelled = type(raised) == "table" and rawget(raised, "kind") == "cancelled" -- while it wrote: not its fault
     if not ok and not cancelled then
       M.unlisten(sinks[i])
@@ -191,13 +226,16 @@ local function some(seconds) return type(seconds) == "number" and seconds > 0 an
 --- What every record has.
 local function record_of(self, started, err, used)
   local now = M.now()
-  return {
+  local record = {
     span = self.id, parent = self.parent, trace = self.trace, name = self.name, task = self.task.name or self.task.site,
     start = self.wall, queue = rounded(started - self.opened), run = rounded(now - started), about = summary(self.q),
     error = err and err.kind or nil, message = err and err.message or nil,
     traceback = err and err.kind ~= "cancelled" and rawget(err, "traceback") or nil,
     input_tokens = used and used.input_tokens, output_tokens = used and used.output_tokens, load = nil, attempts = nil,
+    state = self.state,
   }
+  if self.unsampled then record.sampled = false end
+  return record
 end
 
 --- Where a call of a model went, and what took how long, as far as its server tells.
@@ -224,7 +262,7 @@ function M.close(self, call, err, used, value)
   record.slot, record.reason, record.cached, record.replayed = self.slot, self.reason, call.cached, call.replayed
   detail(record, call, value, used, started)
   if M.bodies then record.request, record.amended = self.q, call.amend end
-  tell(record)
+  tell(record, call, value)
 end
 
 --- Close a span around effects.
@@ -235,10 +273,14 @@ function M.leave(self, err, used)
   if self.left then return end
   self.left = true
   if not M.on then return end
-  tell(record_of(self, self.opened, err, used))
+  local record = record_of(self, self.opened, err, used)
+  for name, fact in next, self.facts or {} do record[name] = fact end
+  tell(record, self)
 end
 
-function Around:__close(err) M.leave(self, err and errors.wrap(err), self.used or self.run and self.run.usage) end
+function Around:__close(err)
+  M.leave(self, err and errors.wrap(err) or self.failed, self.used or self.run and self.run.usage)
+end
 
 --- A shorter load is none: servers look for the model with every call.
 local LOAD <const> = 0.1

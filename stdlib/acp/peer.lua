@@ -5,8 +5,10 @@ local errors = require "core.errors"
 local json = require "core.json"
 local rpc = require "stoke.mcp.rpc"
 local scopes = require "core.scope"
+local spans = require "core.gate.span"
 local tasks = require "core.task"
 local time = require "stoke.time"
+local traceparent = require "core.gate.traceparent"
 
 local M = {}
 
@@ -70,8 +72,18 @@ local function answered(self, message)
   tasks.wake(entry.task)
 end
 
+--- The span of a request, where somebody traces: all that its handler does is inside. It belongs to the trace of the client.
+local function span_of(message)
+  local params = message.params or {}
+  local meta = type(params._meta) == "table" and params._meta or {}
+  local seen = spans.enter("acp.serve", message.method, traceparent.read(meta.traceparent, meta.tracestate))
+  if seen then spans.inside(seen) end
+  return seen
+end
+
 --- Do what a request asks for.
 local function perform(self, message)
+  local seen <close> = spans.on and span_of(message) or nil -- luacheck: ignore
   local id = message.id
   self.fresh = self.fresh - 1
   local ok, result, err = pcall(self.handlers[message.method], message.params or json.object {}, id)

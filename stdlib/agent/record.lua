@@ -1,6 +1,7 @@
 --- The record of a run: what it works with, what it has used and done.
 
 local errors = require "core.errors"
+local ordered = require "core.ordered"
 local answers = require "stoke.agent.answer"
 local usages = require "stoke.agent.usage"
 
@@ -18,7 +19,9 @@ local M = {}
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field window? integer the context window, where the server told it in an error
 ---@field last_text? string what was said last
+---@field talk? stoke.team.talk of a team at work
 ---@field report? fun(result: stoke.agent.result) what a team adds to its result, also where that is the work of an error
+---@field opened? table<string, stoke.memory> memories that it has opened for itself, and closes
 ---@field recalled? stoke.memory.found[] what its memory has shown it beside the question
 ---@field repaired integer answers that were asked for again
 ---@field nudged? boolean it announced work, was asked to do it, and has called nothing since
@@ -77,7 +80,7 @@ end
 ---@return stoke.agent.run part
 function Run:part()
   return setmetatable({ agent = self.agent, target = self.target, history = self.history, recalled = self.recalled, outer = self,
-    usage = usages.new() }, Run)
+    opened = self.opened, usage = usages.new() }, Run)
 end
 
 --- Count one thing.
@@ -119,6 +122,7 @@ function M.result(kept) return setmetatable(kept, Result) end
 
 --- An error that leaves the run carries the work so far; its own deadline is told in its own words.
 function Run:__close(err)
+  for _, name in ipairs(self.opened and ordered.names(self.opened) or {}) do self.opened[name]:close() end
   if err == nil or not errors.is(err) then return end
   local seconds = err.kind == "deadline" and rawget(err, "seconds")
   if seconds and (seconds == self.agent.deadline or seconds == self.deadline) then

@@ -123,6 +123,13 @@ local function keep_traces(flags, setting, serves)
   require "core.traces".keep { spans = given.spans, bodies = bodies }
 end
 
+--- Send them to a collector, where the environment names one (stdlib/traces/otlp.lua).
+local function send_traces(setting)
+  local named = os.getenv "OTEL_EXPORTER_OTLP_ENDPOINT" or os.getenv "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+  if not named and not os.getenv "OTEL_PROPAGATORS" then return end
+  require "stoke.traces.otlp".from_environment(type(setting) == "table" and setting.bodies or false)
+end
+
 -- One JSON line per effect, written as the effect ends.
 local function start_trace(path, bodies)
   local file, problem = io.open(path, "wb")
@@ -201,6 +208,7 @@ function M.apply(flags, talks, lenient, serves)
     if not ok then problems[#problems + 1] = errors.wrap(err) end
   end
   keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
+  if talks then send_traces(c.traces) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.

@@ -14,7 +14,7 @@ local LIST = {
   { "functions", "Tools", also = "function-calling tool-calling" },
   { "agents", "Agents" },
   { "events", "Events of a stream" },
-  { "sessions", "Sessions", also = "conversation memory history" },
+  { "sessions", "Sessions", also = "conversation history" },
   { "output", "Structured output", also = "structured format" },
   { "choosing", "Choosing", also = "classify" },
   { "context", "The context window, and budgets", also = "num_ctx truncation" },
@@ -43,11 +43,14 @@ local LIST = {
   { "pool", "The pool", also = "routes route class classes priority queue slots hedge fallbacks scheduler watching why" },
   { "messages", "Messages", also = "mailbox mailboxes letters" },
   { "teams", "Teams", also = "multi-agent group-chat debate vote" },
+  { "remembering", "Memory", also = "memories remember recall" },
+  { "graphs", "Graphs", also = "knowledge-graph" },
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
   { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
   { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
   { "evaluations", "Evaluations", also = "evals evaluation scorers judge" },
   { "documents", "Notes", also = "notes rag retrieval citations" },
+  { "watching-worlds", "The page", also = "browser watch-at web-page html" },
 }
 
 --- The names of all topics, in the order of the guide.

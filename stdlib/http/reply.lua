@@ -78,11 +78,18 @@ function Reply:check_unsent(what)
   if self.started or self.ended then errors.argument("%s: this request has been replied to already", what) end
 end
 
+--- The status, for the span of the request.
+local function note(res, status)
+  local statuses = res.server.statuses
+  if statuses then statuses[res.id] = status end
+end
+
 function Reply:begin(status, lines, length)
   if math.type(status) ~= "integer" then errors.argument("the status must be an integer, got %s", tostring(status)) end
   local ok, err = self.exchange:reply(status, lines, length)
   if not ok then self:fail(err) end
   self.started = true
+  note(self, status)
 end
 
 --- Reply at once and whole.
@@ -120,6 +127,7 @@ function Reply:too_much(size)
   local ok, err = self.exchange:answer(503, BUSY, "")
   if not ok and err then self:fail(err) end
   self.started, self.ended = true, true
+  note(self, 503)
   return true
 end
 
@@ -134,7 +142,7 @@ function Reply:whole(status, lines, body)
   local whole, err = self.exchange:answer(status, lines, body)
   if whole then
     self.started, self.ended = true, true
-    return
+    return note(self, status)
   end
   if err then self:fail(err) end
   if self:too_much(self.size) then return end

@@ -24,7 +24,9 @@ local log = require "stoke.log"
 local overrun = require "core.overrun"
 local replies = require "stoke.http.reply"
 local requests = require "stoke.http.request"
+local spans = require "core.gate.span"
 local time = require "stoke.time"
+local traceparent = require "core.gate.traceparent"
 require "core.driver.server"
 
 local MB = 1024 * 1024
@@ -118,6 +120,7 @@ end
 local function over(server, res)
   local id = res.id
   server.running[id], server.exchanges[id], server.left[id] = nil, nil, nil
+  if server.statuses then server.statuses[id] = nil end
   if res.lost then drop(server, res.lost) end
 end
 
@@ -125,13 +128,33 @@ local function respond(server, req, res)
   return conclude(res, server.handler(req, res))
 end
 
+--- The span of a request, where somebody traces: all that its handler does is inside. It belongs to the trace of who asks.
+local function span_of(server, req)
+  local headers = req.headers
+  local far = traceparent.read(headers.traceparent, headers.tracestate)
+  local seen = spans.enter("serve.request", req.method .. " " .. req.path, far)
+  if not seen then return nil end
+  spans.inside(seen)
+  seen.facts = { method = req.method, path = req.path, route = nil, status = nil }
+  server.statuses = server.statuses or {}
+  return seen
+end
+
+--- What became of it. A handler that raised has been answered with a status.
+local function note(server, seen, id, err)
+  seen.facts.status = server.statuses[id]
+  seen.failed = err and errors.wrap(err) or nil
+end
+
 local function answer(server, exchange, id)
   local res <close> = replies.new(exchange, id, server) -- whatever happens, the client is not left waiting
   local req, status = requests.read(exchange, server.guard)
   if not req then return res:reply(status) end
   if res:too_much(0) then return end
+  local seen <close> = spans.on and span_of(server, req) or nil
   local ok, err = xpcall(respond, errors.handler, server, req, res)
   if not ok then fail(server, err, req, res, tasks.current()) end
+  if seen then note(server, seen, id, not ok and err) end
 end
 
 -- ---- the server's own task ------------------------------------------------------------------------------------------------

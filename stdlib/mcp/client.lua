@@ -12,6 +12,7 @@ local rpc = require "stoke.mcp.rpc"
 local scopes = require "core.scope"
 local stdio = require "stoke.mcp.stdio"
 local tasks = require "core.task"
+local traceparent = require "core.gate.traceparent"
 local time = require "stoke.time"
 
 local M = {}
@@ -166,7 +167,7 @@ local function capabilities(client)
 end
 
 --- The parameters with what the version wants in each request.
-local function parameters(client, params, id, era)
+local function parameters(client, params, id, era, span)
   local out = {}
   for name, value in next, params or {} do out[name] = value end
   if era == "modern" then
@@ -175,6 +176,7 @@ local function parameters(client, params, id, era)
   elseif id then
     out._meta = { progressToken = id }
   end
+  if span then out._meta = traceparent.meta(out._meta, span) end
   return json.object(out)
 end
 
@@ -184,7 +186,7 @@ local function begin(client, method, params, entry, era)
   local id, full = client.rpc:expect(entry)
   if not id then return nil, full end
   entry.id = id
-  local message = { id = id, method = method, params = parameters(client, params, entry.notes and id, era) }
+  local message = { id = id, method = method, params = parameters(client, params, entry.notes and id, era, entry.span) }
   local line, err = rpc.encode(message)
   local ok
   if line then ok, err = client.wire:send(line, message, entry) end
@@ -236,8 +238,8 @@ local function await(client, entry, seconds, on_progress)
   return message.result
 end
 
-local function exchange(client, method, params, seconds, on_progress, era)
-  local entry = { over = false, notes = on_progress and {} or nil }
+local function exchange(client, method, params, seconds, on_progress, era, span)
+  local entry = { over = false, notes = on_progress and {} or nil, span = span }
   local id, err = begin(client, method, params, entry, era or client.era)
   if not id then return nil, err end
   return await(client, entry, seconds, on_progress)
@@ -461,14 +463,14 @@ end
 local Job = {}
 Job.__index = Job
 
-function Job:ask(q)
+function Job:ask(q, span)
   local client = self.client
   local result
   for _ = 1, 2 do
     local ok, err = ready(client)
     if not ok then return nil, err end
     local wire = client.wire
-    result, err = exchange(client, q.method, q.params, q.timeout, self.on_progress)
+    result, err = exchange(client, q.method, q.params, q.timeout, self.on_progress, nil, span)
     if not err or not rawget(err, "expired") then return result, err end
     if client.wire == wire then client.wire, client.up = nil, false end -- a session that has ended has done nothing
   end

@@ -9,7 +9,10 @@ local json = require "core.json"
 local offers = require "stoke.mcp.offers"
 local rpc = require "stoke.mcp.rpc"
 local made_of = require "stoke.mcp.server.entries"
+local scopes = require "core.scope"
+local spans = require "core.gate.span"
 local tasks = require "core.task"
+local traceparent = require "core.gate.traceparent"
 
 local M = {}
 
@@ -347,6 +350,17 @@ local function check(message)
   return "legacy"
 end
 
+--- The span of a request, where somebody traces. It belongs to the trace of who asks.
+local function span_of(message)
+  local params = message.params or {}
+  local meta = type(params._meta) == "table" and params._meta or {}
+  local name = type(params.name) == "string" and params.name or nil
+  local seen = spans.enter("mcp.serve", name and ("%s %s"):format(message.method, name) or message.method,
+    traceparent.read(meta.traceparent, meta.tracestate))
+  if seen then seen.facts = { method = message.method, target = name, request = tostring(message.id) } end
+  return seen
+end
+
 --- Answer a request.
 ---@param message table without M.problem, with an id
 ---@param emit fun(message: table) sends what comes before the answer
@@ -354,10 +368,16 @@ end
 ---@return table answer
 ---Raises `cancelled`.
 function Server:answer(message, emit, wait)
+  local seen <close> = spans.on and span_of(message) or nil
+  local _ <close> = seen and scopes.open { span = seen } or nil
   local era, err = check(message)
   local result
   if era then result, err = METHODS[message.method](self, message.params or {}, emit, message.id, wait, era == "modern") end
-  if not result then return rpc.refusal(message.id, err.code, err.message, err.data) end
+  if not result then
+    if seen then seen.failed = errors.new("protocol", err.message, { code = err.code }) end
+    return rpc.refusal(message.id, err.code, err.message, err.data)
+  end
+  if seen and result.isError then seen.failed = errors.new("tool", result.content[1].text) end
   if era == "modern" then
     result.resultType = result.resultType or "complete"
     result._meta = { [META .. "serverInfo"] = self.info }

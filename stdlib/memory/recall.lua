@@ -63,17 +63,14 @@ local function relevant(memory, given) return given or memory.embed and RELEVANT
 
 local TOOLS = { k = "number", kind = true, tags = "table", origin = "string", min_relevance = "number" }
 
---- See memory:tools.
----@param memory stoke.memory
----@param given table|nil
----@return stoke.tool[]
-function M.tools(memory, given)
-  local o = errors.options(given, TOOLS, "memory:tools")
+--- The tools, of what `get` gives for a run.
+local function tools_of(get, o)
   local best = origins.check("memory:tools", o.origin or "agent")
   return {
     tool { name = "recall", description = "Look up what you remember: from earlier conversations, of people, of what was decided.",
       params = { about = "string: what you want to know" },
       run = function(a)
+        local memory = get(loop.outer())
         local found = memory:search(a.about, { k = o.k or 5, kind = o.kind, tags = o.tags,
           min_relevance = relevant(memory, o.min_relevance) })
         return found[1] and M.lines(found, time.now()) or "nothing is remembered of that"
@@ -81,47 +78,71 @@ function M.tools(memory, given)
     tool { name = "remember", description = "Remember something that will matter in later conversations. One fact at a time.",
       params = { fact = "string 1..1000: one sentence", importance = "integer? 0..10: how much it matters" },
       run = function(a)
-        local _, added = memory:add(a.fact, { kind = "fact", origin = origin_now(best), importance = a.importance, tags = o.tags })
+        local _, added = get(loop.outer()):add(a.fact, { kind = "fact", origin = origin_now(best), importance = a.importance,
+          tags = o.tags })
         return added and "remembered" or "that is remembered already"
       end },
   }
 end
 
-local FIELDS = { [1] = true, k = "number", kind = true, tags = "table", min = "number", recall = "boolean", tools = "boolean",
-  origin = "string", min_relevance = "number" }
+--- See memory:tools.
+---@param memory stoke.memory
+---@param given table|nil
+---@return stoke.tool[]
+function M.tools(memory, given)
+  return tools_of(function() return memory end, errors.options(given, TOOLS, "memory:tools"))
+end
+
+local FIELDS = { k = "number", kind = true, tags = "table", min = "number", min_relevance = "number", recall = "boolean",
+  tools = "boolean", origin = "string" }
 
 --- What is recalled for the question of a run goes with it.
 local function recall_for(has, run, only_looking)
   local past = run.history
   local question = past[past.asked] and past[past.asked].content or ""
   if not question:find "%S" then return past:recall(nil) end
-  local found = has.memory:search(question,
-    { k = has.k, kind = has.kind, tags = has.tags, min = has.min, min_relevance = has.min_relevance, touch = not only_looking })
+  local memory = has.get(run)
+  local found = memory:search(question, { k = has.k, kind = has.kind, tags = has.tags, min = has.min,
+    min_relevance = relevant(memory, has.min_relevance), touch = not only_looking })
   past:recall(found[1] and texts.of("recalled", run.agent.texts, { memories = M.lines(found, time.now()) }) or nil)
   run.recalled = found
   if run.listener then run.listener { type = "recalled", memories = found } end
 end
 
+--- What gives the memory to a run, and the options of an agent beside it.
+local function given_as(where, given)
+  local is = require "stoke.memory".is
+  if is(given) then return function() return given end, {} end
+  if type(given) ~= "table" or not is(given[1]) and type(given[1]) ~= "string" then
+    errors.argument("%s: memory must be what stoke.memory gave, { memory, k = 5 }, or { \"path\", embed = ... }, got %s", where,
+      errors.describe(given))
+  end
+  local own, others = {}, {}
+  for name, value in next, given do
+    if FIELDS[name] then own[name] = value elseif name ~= 1 then others[name] = value end
+  end
+  errors.options(own, FIELDS, where .. ": memory")
+  if type(given[1]) == "string" then return require "stoke.memory.lazy".of(where, given[1], others), own end
+  errors.options(others, FIELDS, where .. ": memory")
+  return function() return given[1] end, own
+end
+
 --- What an agent was given as `memory`.
 ---@param where string
----@param given any a memory, or { memory, k =, kind =, tags =, min =, min_relevance =, origin =, recall =, tools = }
+---@param given any a memory, or { memory, k =, kind =, tags =, min =, min_relevance =, origin =, recall =, tools = }; in the place
+---  of the memory a path, with its options beside these
 ---@return { recall_for: fun(run: table, only_looking?: boolean), with: fun(tools: table[]|nil): table[] } has
 ---Raises `argument`.
 function M.of(where, given)
-  local is = require "stoke.memory".is
-  local o = is(given) and { given } or given
-  if type(o) ~= "table" or not is(o[1]) then
-    errors.argument("%s: memory must be what stoke.memory gave, or { memory, k = 5 }, got %s", where, errors.describe(given))
-  end
-  errors.options(o, FIELDS, where .. ": memory")
+  local get, o = given_as(where, given)
   local k = o.k == nil and 5 or math.tointeger(o.k)
   if not k or k < 1 then errors.argument("%s: memory: k must be a whole number of at least 1, got %s", where, tostring(o.k)) end
-  local has = { memory = o[1], k = k, kind = o.kind, tags = o.tags, min = o.min, min_relevance = relevant(o[1], o.min_relevance) }
-  local own = o.tools ~= false and M.tools(o[1], { k = k, kind = o.kind, tags = o.tags, origin = o.origin,
+  local has = { get = get, k = k, kind = o.kind, tags = o.tags, min = o.min, min_relevance = o.min_relevance }
+  local own = o.tools ~= false and tools_of(get, { k = k, kind = o.kind, tags = o.tags, origin = o.origin,
     min_relevance = o.min_relevance }) or {}
   return {
     recall_for = function(run, only_looking)
-      if o.recall ~= false then recall_for(has, run, only_looking) end
+      if o.recall ~= false then recall_for(has, run, only_looking) else get(run) end
     end,
     with = function(tools)
       local all = table.move(tools or {}, 1, #(tools or {}), 1, {})

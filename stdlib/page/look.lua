@@ -108,8 +108,7 @@ function M.state(state, view, map)
   return { text = data.text(json.encode(data.plain(state), { pretty = true }), STATE) }
 end
 
---- The map of a place, as stoke.place gives its data: { width, height, map = rows of "#" and ".", spots = { [name] = { x, y, tiles } }
---- }.
+--- The map of a place, of the data that stoke.place gives: map = rows of "#" and ".", spots = { [name] = { x, y, tiles } }.
 ---@param state table
 ---@param view table
 ---@return { width: number, height: number, rows: string[], spots: table[] }|nil map nil: there is none

@@ -4,7 +4,9 @@
 const GLYPH_PX = 14; // from the middle of a shape to its edge
 const NEAR_PX = 26; // how near a finger must be
 
+// Places count from 1, texts from 0.
 const isWall = (rows, x, y) => rows[y]?.[x] === "#";
+const isFloor = (rows, x, y) => rows[y]?.[x] !== undefined && !isWall(rows, x, y);
 
 // Walls are lines through the middle of their tiles, in one path: runs of a row, runs of a column, and lone tiles. Where walls are
 // two tiles thick in both directions, they are filled.
@@ -56,6 +58,27 @@ function boxOf(members) {
   return left > right ? null : { x: left - 2, y: top - 2, width: right - left + 5, height: bottom - top + 5 };
 }
 
+const covers = (a, b) => Math.max(0, Math.min(a.right, b.right) - Math.max(a.x, b.x))
+  * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.y, b.y));
+
+// Where a bubble stands: above or below the head, to its left or right.
+function bubblePlace(head, { width, height, lift }, frame, taken, heads) {
+  let best = null;
+  for (const below of [false, true]) {
+    const top = below ? head[1] + lift + 12 : head[1] - lift - height;
+    for (const share of [0.5, 0.25, 0.75, 0.1, 0.9]) {
+      const x = Math.max(4, Math.min(head[0] - width * share, frame.width - width - 4));
+      const y = Math.max(4, Math.min(top, frame.height - height - 4));
+      const box = { x, y, right: x + width, bottom: y + height, below };
+      const over = taken.reduce((sum, other) => sum + covers(box, other), 0);
+      const on = heads.filter(([hx, hy]) => hx > x - 10 && hx < box.right + 10 && hy > y - 10 && hy < box.bottom + 10).length;
+      box.cost = over * 2 + on * 300 + Math.abs(y - top) * 20 + (below ? 60 : 0) + Math.abs(share - 0.5) * 40;
+      if (!best || box.cost < best.cost) best = box;
+    }
+  }
+  return best;
+}
+
 class TownMap {
   constructor(looks, { onPick, onGo }) {
     Object.assign(this, { looks, onPick, onGo, members: {}, nodes: new Map(), bubbles: new Map(), selected: null, scale: 20 });
@@ -67,7 +90,8 @@ class TownMap {
     this.svg = svg("svg", { class: "town", role: "img", "aria-label": "Map", preserveAspectRatio: "xMidYMid meet" },
       this.ground, this.night, this.ties, this.goal, this.people);
     this.over = el("div", { class: "bubbles", "aria-hidden": "true" });
-    this.node = el("div", { class: "map" }, this.svg, this.over);
+    this.zoom = new Zoom(this.svg, () => this.resized());
+    this.node = el("div", { class: "map" }, this.svg, this.over, this.zoom.buttons);
     this.svg.addEventListener("click", (event) => this.clicked(event));
     new ResizeObserver(() => this.resized()).observe(this.node);
   }
@@ -112,15 +136,18 @@ class TownMap {
 
   // Names and shapes keep their size on the screen, whatever the size of the map.
   resized() {
+    if (!this.node) return;
     const box = this.box ?? { x: 0, y: 0, width: 10, height: 10 };
-    fill(this.night, box, []);
-    this.svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
+    const view = this.zoom.view(box);
+    this.view = view;
+    fill(this.night, { x: box.x + 0.3, y: box.y + 0.3, width: box.width - 0.6, height: box.height - 0.6, rx: 0.4 }, []);
+    this.svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
     this.node.style.setProperty("--ratio", String(box.width / box.height));
     const { width, height } = this.svg.getBoundingClientRect();
     if (!width) return;
-    this.scale = Math.min(width / box.width, height / box.height);
-    this.left = (width - this.scale * box.width) / 2;
-    this.top = (height - this.scale * box.height) / 2;
+    this.scale = Math.min(width / view.width, height / view.height);
+    this.left = (width - this.scale * view.width) / 2;
+    this.top = (height - this.scale * view.height) / 2;
     this.size = Math.min(1, Math.max(0.62, this.scale / 15));
     this.svg.style.setProperty("--px", String(1 / this.scale));
     this.svg.style.setProperty("--size", String(this.size / this.scale));
@@ -130,7 +157,10 @@ class TownMap {
       node.style.display = px < 6.5 ? "none" : "";
     }
     this.node.classList.toggle("small", this.scale < 11);
-    this.node.classList.toggle("crowded", Object.keys(this.members).length > 60);
+    const { width: all, height: tall } = box; // how many tiles a member has, on the part that is seen
+    const crowd = Object.keys(this.members).length;
+    this.node.classList.toggle("crowded", crowd > 60 && all * tall * this.scale ** 2 / crowd < 9000);
+    this.node.classList.toggle("many", crowd > 200);
     this.placeBubbles();
   }
 
@@ -139,8 +169,10 @@ class TownMap {
   // `pace`: seconds on the screen between two steps of somebody who walks.
   show(members, pace) {
     this.members = members;
-    this.svg.style.setProperty("--pace", `${pace}s`);
+    if (pace !== this.pace) this.svg.style.setProperty("--pace", `${pace}s`);
+    this.pace = pace;
     this.fitBox();
+    this.follow();
     for (const [id, node] of this.nodes) {
       if (!members[id] || members[id].x === undefined) {
         node.remove();
@@ -194,7 +226,11 @@ class TownMap {
   select(id) {
     this.selected = id;
     for (const [known, node] of this.nodes) if (this.members[known]) this.dress(known, node, this.members[known]);
-    if (id && this.nodes.has(id)) this.people.append(this.nodes.get(id)); // on top
+    if (id && this.nodes.has(id)) {
+      this.zoom.moved = false;
+      this.people.append(this.nodes.get(id)); // on top
+      this.zoom.centre(this.box, ...this.middle(id));
+    }
     this.drawGoal();
   }
 
@@ -231,6 +267,15 @@ class TownMap {
 
   describe(text) { this.svg.setAttribute("aria-label", text); }
 
+  // Who is looked at stays on the part of the map that is seen.
+  follow() {
+    const at = this.zoom.k > 1 && !this.zoom.moved && this.middle(this.selected);
+    if (!at) return;
+    const { x, y, width, height } = this.view;
+    const far = Math.max(Math.abs(at[0] - x - width / 2) / width, Math.abs(at[1] - y - height / 2) / height);
+    if (far > 0.35) this.zoom.centre(this.box, ...at);
+  }
+
   // ---- bubbles ----------------------------------------------------------------------------------------------------------------
 
   // Words over a head, for a while; the newest few.
@@ -254,42 +299,47 @@ class TownMap {
     this.bubbles.delete(id);
   }
 
+  // Words that were said long ago, for the world, are there as long as it takes to read them.
+  hushOld(time) {
+    const now = performance.now();
+    for (const [id, { at }] of [...this.bubbles]) {
+      const said = this.members[id]?.said?.time;
+      if (now - at > 2500 && said !== undefined && time - said > 180) this.hush(id);
+    }
+  }
+
   hushAll() { for (const id of [...this.bubbles.keys()]) this.hush(id); }
 
-  // Above the head, inside the map, and none over another: later ones give way upwards, then downwards.
+  // Near the head, inside the map, and as far as can be over no other bubble and nobody's head: of a few places the best.
   placeBubbles() {
     if (this.bubbles.size === 0) return;
     const frame = this.node.getBoundingClientRect();
+    const heads = [...this.nodes.keys()].map((id) => this.onScreen(id)).filter(Boolean);
+    const sizes = new Map([...this.bubbles].map(([id, { node }]) => [id, [node.offsetWidth, node.offsetHeight]]));
     const taken = [];
-    const order_ = [...this.bubbles].sort((a, b) => (this.members[b[0]]?.y ?? 0) - (this.members[a[0]]?.y ?? 0));
-    const sizes = new Map(order_.map(([id, { node }]) => [id, [node.offsetWidth, node.offsetHeight]]));
-    for (const [id, { node }] of order_) {
-      const at = this.middle(id);
-      if (!at) continue;
+    for (const [id, { node }] of [...this.bubbles].reverse()) { // the newest has the first choice
+      const head = this.onScreen(id);
+      const seen = head && head[0] > -10 && head[1] > -10 && head[0] < frame.width + 10 && head[1] < frame.height + 10;
+      node.classList.toggle("unseen-bubble", !seen);
+      if (!seen) continue;
       const [width, height] = sizes.get(id);
-      const headX = this.left + (at[0] - this.box.x) * this.scale;
-      const headY = this.top + (at[1] - this.box.y) * this.scale;
-      const lift = (GLYPH_PX + 8) * (this.size ?? 1);
-      const x = Math.max(4, Math.min(headX - width / 2, frame.width - width - 4));
-      const clash = (y) => taken.find((other) => x < other.right && x + width > other.x && y < other.bottom && y + height > other.y);
-      let y = headY - lift - height;
-      for (let other = clash(y); other && y > 4; other = clash(y)) y = other.y - height - 4;
-      if (y < 4) {
-        y = headY + lift + 12;
-        for (let other = clash(y), tries = 0; other && tries < 8; other = clash(y), tries++) y = other.bottom + 4;
-      }
-      y = Math.max(4, Math.min(y, frame.height - height - 4));
-      taken.push({ x, y, right: x + width, bottom: y + height });
-      node.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-      node.style.setProperty("--tail", `${Math.max(12, Math.min(headX - x, width - 12)).toFixed(1)}px`);
-      node.classList.toggle("below", y > headY);
-      node.classList.toggle("away", Math.abs(y > headY ? headY + lift + 12 - y : headY - lift - height - y) > 6);
+      const best = bubblePlace(head, { width, height, lift: (GLYPH_PX + 7) * (this.size ?? 1) }, frame, taken, heads);
+      taken.push(best);
+      node.style.transform = `translate(${best.x.toFixed(1)}px, ${best.y.toFixed(1)}px)`;
+      node.style.setProperty("--tail", `${Math.max(12, Math.min(head[0] - best.x, width - 12)).toFixed(1)}px`);
+      node.classList.toggle("below", best.below);
     }
+  }
+
+  onScreen(id) {
+    const at = this.middle(id);
+    return at && [this.left + (at[0] - this.view.x) * this.scale, this.top + (at[1] - this.view.y) * this.scale];
   }
 
   // ---- clicks -------------------------------------------------------------------------------------------------------------------
 
   clicked(event) {
+    if (this.zoom.moved) return; // it was pulled
     const point = this.svg.createSVGPoint();
     [point.x, point.y] = [event.clientX, event.clientY];
     const at = point.matrixTransform(this.svg.getScreenCTM().inverse());

@@ -141,7 +141,7 @@ class Town {
     }
     const done = await attempt(order(this.id, "input", { name: this.inputName.value, args, member: this.inputMember.value || undefined }));
     if (!done) return undefined;
-    return put(this.inputResult, done.waits ? `Number ${done.number}: taken with the next step.`
+    return put(this.inputResult, done.waits ? "Taken with the next step."
       : done.result === undefined ? "Done." : asText(done.result));
   }
 
@@ -228,6 +228,7 @@ class Town {
     this.drawPerson(members, shown.clock.time);
     this.drawWorld(shown);
     this.drawPlayer();
+    if (!this.past) this.map.hushOld(clock.time);
     this.map.light(shown.clock.time);
     this.map.describe(this.summary(members));
   }
@@ -385,7 +386,7 @@ class Town {
     const done = await attempt(order(this.id, "input", { name: "join", args: { name } }));
     if (!done) return;
     if (done.waits) {
-      notice(`The world stands still: ${name} joins with its next step.`);
+      notice(`The world waits: ${name} joins with its next step.`);
       return this.awaitName(name);
     }
     this.become(done.result?.id ?? done.result);
@@ -417,11 +418,12 @@ class Town {
     if (!text || !this.me) return;
     const done = await attempt(order(this.id, "input", { name: "say", args: { text }, member: this.me }));
     if (done) this.words.value = "";
-    if (done?.waits) notice("The world stands still: your words are heard with its next step.");
+    if (done?.waits) notice("The world waits: your words are heard with its next step.");
   }
 
   walk(x, y) {
     if (!this.me || this.past || !this.app.may || !this.inputs.includes("walk")) return;
+    if (this.map.map && !isFloor(this.map.map.rows, x - 1, y - 1)) return;
     attempt(order(this.id, "input", { name: "walk", args: { x, y }, member: this.me }));
   }
 
@@ -451,6 +453,9 @@ class Town {
       ".": () => may && this.stepButton.click(),
       "<": () => may && this.faster(-1),
       ">": () => may && this.faster(1),
+      "+": () => this.map.zoom.by(1.5),
+      "-": () => this.map.zoom.by(1 / 1.5),
+      0: () => this.map.zoom.reset(),
       n: () => this.look(null),
       p: () => { this.open("people"); this.people.focus(this.people.at); },
       s: () => {
@@ -460,7 +465,7 @@ class Town {
       m: () => this.map.svg.focus(),
       t: () => this.timeline.range.focus(),
       "/": () => (this.me ? this.words.focus() : this.people.search.hidden || this.people.search.focus()),
-      Escape: () => (this.past !== null ? this.look(null) : this.selected !== null && this.pick(null, true)),
+      Escape: () => (this.timeline.past !== null ? this.look(null) : this.selected !== null && this.pick(null, true)),
     };
     if (!keys[event.key]) return false;
     keys[event.key]();

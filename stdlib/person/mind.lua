@@ -10,6 +10,7 @@ local json = require "core.json"
 local agents = require "stoke.agent"
 local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
+local past = require "stoke.memory.past"
 local reading = require "stoke.reading"
 local schedules = require "core.schedule"
 local schema = require "stoke.schema"
@@ -40,7 +41,7 @@ function M.open(defs, db, origin)
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
-      if not db and origin and origin[def.id] then origin[def.id]:copy(kept[def.id]) end
+      if not db and origin and origin[def.id] then past.copy(origin[def.id], kept[def.id]) end
     end
   end
   return kept
@@ -88,6 +89,20 @@ end
 --- Errors of an answer, not of asking: the person does what it can with the text.
 local SPOILT <const> = { invalid_output = true, limit = true, loop = true, max_steps = true }
 
+--- Errors that pass, or are one question's: the day goes on without that thought. All others end the run of the world: a server
+--- that is not there, a model that it does not have, a mistake in the definition.
+local PASSES <const> = { timeout = true, deadline = true, overloaded = true, incomplete = true, protocol = true,
+  context_overflow = true }
+
+--- Does an error end the run of the world?
+---@param err stoke.error
+---@return boolean
+---
+--- Example: `thoughts.turn.stops = mind.stops`
+function M.stops(err)
+  return not PASSES[err.kind] and not (err.kind == "http" and (rawget(err, "status") or 0) >= 500)
+end
+
 --- The agent that asks. Its schema's text is one of ours: the actions stand in the question.
 local function asker(def, name, shape, tokens)
   local options = { temperature = 0.8, num_predict = tokens }
@@ -109,7 +124,25 @@ local function ask(agent, messages)
   return work and work.text or "", err.message
 end
 
+--- Could this person be asked? What the agent takes of its definition is checked before the world begins.
+---@param def table
+---Raises `argument`, `usage`.
+function M.check(def) asker(def, "person_shape", schema { done = "boolean" }, 1) end
+
 local function user(text) return { role = "user", content = text } end
+
+--- The same question once more, with what was wrong with the answer.
+local function once_more(def, messages, said, problems)
+  messages[2] = { role = "assistant", content = said ~= "" and said or "{}" }
+  messages[3] = user(words.again(def, problems))
+end
+
+--- What the state keeps of a question: all that the model read, and what it answered.
+local function mind_of(def, form, messages, found, said)
+  local parts = { ("[system]\n%s\n\n%s"):format(words.who(def), texts.of(form, def.texts)) }
+  for i, message in ipairs(messages) do parts[i + 1] = ("[%s]\n%s"):format(message.role, message.content) end
+  return { found = shown(found), request = table.concat(parts, "\n\n"), answer = said }
+end
 
 --- Tokens of a turn, and of a plan.
 local TURN <const>, DAY <const> = 400, 700
@@ -161,21 +194,22 @@ function M.turn(def, q, time, memory, seat)
   local agent, question, offer = turn_question(def, q, time, found)
   local limits = { most = def.limits.actions, said = own_lines(q, def.id) }
   if seat then seat:ready(def.model or "") end
-  local said = ask(agent, { user(question) })
+  local messages = { user(question) }
+  local said = ask(agent, messages)
   local turn, tries = turns.read(said, offer, limits), 1
   local first = turn.problems
   if not turn.actions[1] then
     tries = 2
-    local again, why = ask(agent, { user(question), { role = "assistant", content = said ~= "" and said or "{}" },
-      user(words.again(def, turn.problems)) })
-    said = again
+    once_more(def, messages, said, first)
+    local why
+    said, why = ask(agent, messages)
     turn = turns.read(said, offer, limits)
     if not turn.actions[1] then turn.failed = turn.problems[1] or why end
   end
   if turn.failed then turn.actions = { { action = "DONE" } } end
   local problems = tries == 2 and not turn.failed and first or turn.problems
   return { kind = q.kind, talk = q.talk, actions = turn.actions, problems = problems, tries = tries, failed = turn.failed,
-    mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
+    mind = mind_of(def, "person_shape", messages, found, said) }
 end
 
 -- ---- the plan of a day ----------------------------------------------------------------------------------------------------------
@@ -265,15 +299,16 @@ function M.day(def, q, time, memory, seat)
   local shape, question = M.day_shape(def, q.places), words.day(def, q, time, found)
   local agent = asker(def, "person_day_shape", shape, DAY)
   if seat then seat:ready(def.model or "") end
-  local said, spoilt = ask(agent, { user(question) })
+  local messages = { user(question) }
+  local said, spoilt = ask(agent, messages)
   local plan, why = M.read_day(def, shape, said)
   if not plan then
-    said, spoilt = ask(agent, { user(question), { role = "assistant", content = said ~= "" and said or "{}" },
-      user(words.again(def, { why })) })
+    once_more(def, messages, said, { why })
+    said, spoilt = ask(agent, messages)
     plan, why = M.read_day(def, shape, said)
   end
   return { plan = plan, failed = not plan and (why or spoilt) or nil,
-    mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
+    mind = mind_of(def, "person_day_shape", messages, found, said) }
 end
 
 --- What was lived is reflected on: see memory:reflect.

@@ -6,9 +6,9 @@ local texts = require "stoke.agent.texts"
 local M = {}
 
 texts.add {
-  population_persona = { "the instructions of a person of a study", "name facts", "You are {name}. Speak as {name} would, as "
-    .. "\"I\", in at most three sentences of plain words. Judge by your own life, needs and money. You may dislike things and "
-    .. "say no.\n{facts}" },
+  population_persona = { "the instructions of a person of a study", "name facts",
+    "You are {name}. Speak as {name} would, as \"I\", in at most three sentences of plain words. Judge by your own life, needs "
+    .. "and money. You may dislike things and say no.\n{facts}" },
 }
 
 --- The instructions of a person.

@@ -14,13 +14,11 @@ local texts = require "stoke.agent.texts"
 local M = {}
 
 texts.add {
-  population_words = { "what a model is asked of each person of a population", "about facts", "Invent one person for a survey: "
-    .. "{about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: with a habit, a worry, and "
-    .. "something "
-    .. "disliked." },
-  population_name = { "added to it where the model gives the names, too", "letter", "Give the full name; the given name begins "
-    .. "with "
-    .. "{letter}." },
+  population_words = { "what a model is asked of each person of a population", "about facts",
+    "Invent one person for a survey: {about}\nThis is fixed:\n{facts}\nMake the person ordinary and particular, not perfect: "
+    .. "with a habit, a worry, and something disliked." },
+  population_name = { "added to it where the model gives the names, too", "letter",
+    "Give the full name; the given name begins with {letter}." },
   population_taken = { "where somebody has the name already", "name",
     "Somebody else is called {name}. Answer again, with another name." },
 }
@@ -41,8 +39,9 @@ local FIELDS = { job = "string 2..60: what the person does for a living", text =
 ---@return string[] fields
 function M.shape(where, given, attributes, naming)
   local shape, order = { name = naming and "string 2..60: given name and family name" or nil }, {}
-  if given ~= nil and (type(given) ~= "table" or given[1] ~= nil or given.name ~= nil) then
-    errors.argument("%s: words must be fields beside the name, such as { job = \"string\" }, got %s", where, errors.describe(given))
+  if given ~= nil and (type(given) ~= "table" or given[1] ~= nil or given.name ~= nil or given.file ~= nil) then
+    errors.argument("%s: words must be fields, but for `name` and `file`, such as { job = \"string\" }, got %s", where,
+      errors.describe(given))
   end
   for name, kind in next, given or FIELDS do shape[name], order[#order + 1] = kind, name end
   for _, name in ipairs(attributes) do

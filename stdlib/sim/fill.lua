@@ -13,6 +13,16 @@ for w in ("I A An The What Where When Who Why How Is Are Do Does Did Can Could W
   "October November December And Or But If In On At For Of To From Weather Answer Return Extract Classify List Hello Hi " ..
   "Yes No You My Me"):gmatch "%S+" do NOT_NAMES[w] = true end
 
+-- What people are made to say, think or do who are played by models: something, and it says what it is.
+local SPOKEN <const> = { text = true, thought = true, remark = true, speech = true }
+local DOING <const> = { activity = true, doing = true }
+local REMARKS <const> = { "So I hear.", "That may be.", "I had not thought of that.", "We shall see.", "Who knows?", "Why not?",
+  "There is something in that.", "One thing after another.", "That is how it goes.", "Nothing new with me.", "You may be right.",
+  "I would like to think about it.", "It is a quiet day.", "What do the others say?", "Some other time.", "Tell me more." }
+local DEEDS <const> = { "work", "a walk", "a rest", "a meal", "a look around", "a chat" }
+-- Values of an enum from which on a text that names all of them chooses none.
+local LISTED <const> = 5
+
 -- Values that one answer has at most: definitions that need each other multiply.
 local VALUES = 1000
 -- Characters that a string is filled up to.
@@ -121,6 +131,16 @@ local FORMATS = {
 }
 local FORMAT_PATTERNS = { date = "%d%d%d%d%-%d%d%-%d%d", email = "[%w.+-]+@[%w.-]+%.%a+", uri = "https?://%S+" }
 
+-- One of a list by the text, another one each time.
+local function any_of(list, h)
+  if not h.seed then
+    h.seed = 0
+    for i = 1, #h.text do h.seed = (h.seed * 31 + h.text:byte(i)) & 0x7fffffff end
+  end
+  h.seed = (h.seed * 1103515245 + 12345) & 0x7fffffff
+  return list[(h.seed >> 8) % #list + 1]
+end
+
 local function fit_length(s, schema)
   local max, min = schema.maxLength, schema.minLength
   if type(max) == "number" and utf8.len(s) and utf8.len(s) > max then
@@ -141,6 +161,8 @@ local function string(schema, h, key)
     h.used[s] = true
     return fit_length(s, schema), true
   end
+  local played = is_number(schema.maxLength) and #h.quoted == 0 and (SPOKEN[key] and REMARKS or DOING[key] and DEEDS)
+  if played then return fit_length(any_of(played, h) .. " (simulated)", schema), false end
   s = next_unused(h, h.quoted) or next_unused(h, h.names)
   if s then return fit_length(s, schema), true end
   if key:lower():match "expr" or key:lower():match "formula" then
@@ -154,11 +176,16 @@ end
 local value
 
 local function enum(schema, h)
+  local first, named = nil, 0
   for _, v in ipairs(schema.enum) do
     local s = tostring(v):lower()
-    if s ~= "" and (" " .. h.lower .. " "):find("[^%w]" .. escape(s) .. "[^%w]") then return v, true end
+    if s ~= "" and (" " .. h.lower .. " "):find("[^%w]" .. escape(s) .. "[^%w]") then
+      first, named = first or v, named + 1
+      if named == 1 and #schema.enum < LISTED then return v, true end
+    end
   end
-  return schema.enum[1], false
+  if named >= LISTED and named == #schema.enum then return any_of(schema.enum, h), true end
+  return first or schema.enum[1], first ~= nil
 end
 
 -- Does this lead into a definition that is being filled? What need not be there is left out then, or it would not end.

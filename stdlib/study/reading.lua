@@ -27,11 +27,13 @@ function M.transcript(turns, may_cite)
   return table.concat(parts, "\n"), lines, numbers
 end
 
---- The numbers that may be cited, and 0, as a schema.
+--- The numbers that may be cited, and 0, as a schema. 0 stands last: small models take what comes first.
 ---@param numbers integer[]
 ---@return table
 function M.line(numbers)
-  return { type = "integer", enum = json.array(table.move(numbers, 1, #numbers, 2, { 0 })) }
+  local all = table.move(numbers, 1, #numbers, 1, {})
+  all[#all + 1] = 0
+  return { type = "integer", enum = json.array(all) }
 end
 
 local UNITS = { zero = 0, one = 1, two = 2, three = 3, four = 4, five = 5, six = 6, seven = 7, eight = 8, nine = 9, ten = 10,

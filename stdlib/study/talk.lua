@@ -14,9 +14,9 @@ local M = {}
 
 texts.add {
   study_said = { "what another person of a talk has said", "name text", "{name}: {text}" },
-  study_group = { "added to the instructions of a person in a talk", "name others", "You talk with {others}. Say what {name} "
-    .. "thinks, "
-    .. "and only that: what is new, or where {name} sees it otherwise. Agree only where {name} really does." },
+  study_group = { "added to the instructions of a person in a talk", "name others",
+    "You talk with {others}. Say what {name} thinks, and only that: what is new, or where {name} sees it otherwise. Agree only "
+    .. "where {name} really does." },
   study_go_on = { "to a person who speaks twice in a row", "", "Go on." },
 }
 

@@ -425,7 +425,7 @@ function Engine:replay(rows, goal, rest)
       while logged[i] and logged[i].tick <= self.now do due[#due + 1], i = logged[i], i + 1 end
       self:tick(due)
     else
-      local to = math.min(goal, row and row.tick or goal, self.now + 256)
+      local to = math.min(goal, row and row.tick or goal, self.now + 32)
       repeat self:run(to) until self.now >= to
       if rest then rest() end
     end

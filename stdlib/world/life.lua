@@ -89,6 +89,8 @@ end
 
 -- ---- the state -----------------------------------------------------------------------------------------------------------------
 
+local function rest() time.sleep(0) end
+
 --- The state as the log has it, before the inputs of a tick.
 ---@param self stoke.world
 ---@param tick integer
@@ -99,8 +101,27 @@ function M.load(self, tick)
   local log, def = self.log, self.def
   local shot = log:before(tick)
   local engine = shot and engines.from(def, shot.text) or engines.new(def)
-  engine:replay(function(from, to) return log:ticks(from, to) end, tick, function() time.sleep(0) end)
+  engine:replay(function(from, to) return log:ticks(from, to) end, tick, rest)
   return engine
+end
+
+--- The same for a look back: from the moment that was looked at last, where that is nearer than a snapshot.
+---@param self stoke.world
+---@param tick integer
+---@return stoke.world.engine engine to be read before anything waits
+---
+--- Example: `local state = life.past(town, 3600).state`
+function M.past(self, tick)
+  local log, seen = self.log, self.seen
+  self.seen = nil -- nobody else takes it meanwhile
+  local shot = log:before(tick)
+  if seen and seen.now <= tick and seen.now >= (shot and shot.tick or 0) then
+    seen:replay(function(from, to) return log:ticks(from, to) end, tick, rest)
+  else
+    seen = M.load(self, tick)
+  end
+  self.seen = seen
+  return seen
 end
 
 --- What thoughts of members did outside of the world is undone, from the beginning of one that will be asked again, else from now.
@@ -124,7 +145,7 @@ end
 --- Example: `life.take_up(town, 3600, true)`
 function M.take_up(self, tick, anew)
   self.thoughts:stop()
-  self.begun, self.torn = {}, nil
+  self.begun, self.torn, self.seen = {}, nil, nil
   local engine = M.load(self, tick)
   self.engine = engine
   engine.on_think = function(who, entry) self.begun[#self.begun + 1] = { who, entry } end

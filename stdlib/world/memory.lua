@@ -8,6 +8,10 @@ local M = {}
 ---@private
 M.LONGEST = 1000000
 
+--- Snapshots in memory at most; an odd number follows, so that the first and the last one stay.
+---@private
+M.SNAPSHOTS = 1000
+
 ---@class stoke.world.memory
 ---@field private rows stoke.world.row[]
 ---@field private early table<stoke.world.row, true> answers that have come, of thoughts that are not due yet
@@ -122,6 +126,14 @@ function Memory:snapshot(tick, text)
   local shots = self.snapshots
   if shots[#shots] and shots[#shots].tick == tick then shots[#shots] = nil end
   shots[#shots + 1] = { tick = tick, text = text }
+  if #shots > M.SNAPSHOTS then -- of the older ones every second goes: a look back then takes longer
+    local kept = 1
+    for i = 3, #shots, 2 do
+      kept = kept + 1
+      shots[kept] = shots[i]
+    end
+    for i = #shots, kept + 1, -1 do shots[i] = nil end
+  end
   self.reached = tick
 end
 

@@ -29,8 +29,9 @@ return function(request)
     return { json = { job = age_of(text) > 64 and "retired" or "clerk", text = "Walks to work, whatever the weather." } }
   elseif text:find "does not hold" then
     return { json = { turn = 0, value = 0 } }
-  elseif text:find "Does it follow" then
-    return { json = { follows = not text:find 'is "maybe"' } }
+  elseif request.format and request.format.properties.answer then
+    local answers = request.format.properties.answer.enum -- the value that is asked about stands last
+    return { json = { answer = answers[#answers] == "maybe" and answers[1] or answers[#answers] } }
   elseif text:find "Fill in the form" then
     return form(text)
   elseif text:find "The statement" then

@@ -1,5 +1,5 @@
--- make bench: worlds. What a tick costs, a day of ten idle members, a thousand who think with answers of 20 ms, what is gained out of
--- order, what a snapshot and a look back take.
+-- make bench: worlds. What a tick costs, a day of ten idle members, a thousand who think with answers of 20 ms, what is gained out
+-- of order, what a snapshot and a look back take.
 --   stoke world.lua [FILE]
 --   stoke world.lua TICKS       only that many ticks of ten idle members, for a count of instructions
 local stoke = require "stoke"
@@ -48,7 +48,8 @@ local function days()
   awake(DAY)
   figure("  with a random number and a look round", (stoke.time.cpu() - cpu) / DAY / 10 * 1e9, "ns")
   for _, ending in ipairs { "", "-lock", "-wal", "-shm" } do os.remove(FILE .. ending) end
-  local world = stoke.world { file = FILE, state = { members = members(10, 50) }, step = function(member) member.n = member.n + 1 end }
+  local world = stoke.world { file = FILE, state = { members = members(10, 50) },
+    step = function(member) member.n = member.n + 1 end }
   wall = stoke.time.monotonic()
   world:run { speed = "free", ticks = DAY }
   figure("  in a file, with 24 snapshots", stoke.time.monotonic() - wall, "s", 60)
@@ -63,7 +64,7 @@ local function days()
   for _, ending in ipairs { "", "-lock", "-wal", "-shm" } do os.remove(FILE .. ending) end
 end
 
-local THINKERS <const>, ROUNDS <const> = 1000, 10
+local THINKERS <const>, ROUNDS <const> = 1000, 2
 
 -- What keeps a slot for 20 ms.
 local function model_of(slots)
@@ -144,7 +145,7 @@ stoke.main(function()
   if ticks then return idle(ticks) end
   days()
   snapshots()
-  thousand(50)
+  thousand(16)
   local lock, one = rooms(0)
   local order, other = rooms(200)
   figure("twenty in ten rooms: lock step", lock, "s")

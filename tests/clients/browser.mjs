@@ -94,6 +94,8 @@ class Page {
     return page;
   }
 
+  close() { return this.wire.send("Target.closeTarget", { targetId: this.targetId }); }
+
   send(method, params) { return this.wire.send(method, params, this.sessionId); }
 
   heard({ method, params }) {
@@ -184,7 +186,7 @@ class Page {
   async colours() {
     const bytes = await this.picture();
     const other = await Page.make(this.wire, {});
-    return other.run(async (data) => {
+    const count = await other.run(async (data) => {
       const image = new Image();
       image.src = `data:image/png;base64,${data}`;
       await image.decode();
@@ -194,5 +196,7 @@ class Page {
       const pixels = new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer);
       return new Set(pixels).size;
     }, bytes.toString("base64"));
+    await other.close();
+    return count;
   }
 }

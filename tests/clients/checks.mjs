@@ -14,7 +14,8 @@ export async function collect(stream) {
   return parts;
 }
 
-export async function run(checks) {
+/** `after` is called when all is done: what was opened for the checks is closed. */
+export async function run(checks, after) {
   let failed = 0;
   for (const [name, check] of Object.entries(checks)) {
     try {
@@ -26,6 +27,7 @@ export async function run(checks) {
       console.log(`not ok ${name}: ${String(error.stack ?? error).replaceAll("\n", " | ")}`);
     }
   }
+  await after?.();
   const all = Object.keys(checks).length;
   console.log(`${all - failed} of ${all}`);
   process.exit(failed ? 1 : 0);

@@ -38,7 +38,7 @@ test("the link has the token behind #, which no browser sends; another one is ma
   t.ne(a.link:match "token=(%x+)", b.link:match "token=(%x+)")
 end)
 
--- ---- who may ----------------------------------------------------------------------------------------------------------------------
+-- ---- who may --------------------------------------------------------------------------------------------------------------------
 
 test("without the token, or with another one, everything may be seen and nothing done", function(t)
   local place <close> = watching.open()
@@ -100,7 +100,7 @@ test("a token that can be guessed is refused", function(t)
   t.contains(t.raises("argument", stoke.page, { world = {}, mem = "guess" }).message, "a world expected")
 end)
 
--- ---- the stream -------------------------------------------------------------------------------------------------------------------
+-- ---- the stream -----------------------------------------------------------------------------------------------------------------
 
 test("the stream begins with a picture; its changes give what the world is by then", function(t)
   local place <close> = watching.open()
@@ -267,7 +267,7 @@ test("more browsers than may look are told to come again", function(t)
   t.eq(place:get("/look").status, 200)
 end)
 
--- ---- orders -----------------------------------------------------------------------------------------------------------------------
+-- ---- orders ---------------------------------------------------------------------------------------------------------------------
 
 test("pause, resume, speed and step do it to the world, and tell its clock", function(t)
   local place <close> = watching.open { speed = 10 }
@@ -326,11 +326,12 @@ test("an order that makes no sense is told what would", function(t)
   refused({ ["do"] = "pause", view = "twon" }, 400, "twon", "did you mean town?")
   refused("[1", 400, "JSON")
   refused("7", 400, "object")
-  t.eq(place:ask({ ["do"] = "pause" }, { Authorization = "Bearer " .. watching.TOKEN, ["Content-Type"] = "text/plain" }).status, 400)
+  local as_text = { Authorization = "Bearer " .. watching.TOKEN, ["Content-Type"] = "text/plain" }
+  t.eq(place:ask({ ["do"] = "pause" }, as_text).status, 400)
   t.eq({ place:get("/nothing").status, place:get("/do").status }, { 404, 405 })
 end)
 
--- ---- looking ----------------------------------------------------------------------------------------------------------------------
+-- ---- looking --------------------------------------------------------------------------------------------------------------------
 
 test("a moment of the past is what the world was then, and the world stays where it is", function(t)
   local place <close> = watching.open()
@@ -392,7 +393,8 @@ end)
 test("members that are named otherwise are shown by the view's own words", function(t)
   local world = watching.world()
   local place <close> = watching.open { world = world, view = { member = function(record, id)
-    return { name = record.name:upper(), x = record.x / 0, y = 1, doing = ("long "):rep(100), mood = "\xff" .. id, goal = { x = 1 } }
+    return { name = record.name:upper(), x = record.x / 0, y = 1, doing = ("long "):rep(100), mood = "\xff" .. id,
+      goal = { x = 1 } }
   end } }
   local ada = place:get("/look"):json().members.ada
   t.eq({ ada.name, ada.x, ada.mood, ada.goal }, { "ADA", nil, "\u{FFFD}ada", nil })
@@ -414,9 +416,37 @@ test("data of any kind can be sent: cut, and named where it is no data", functio
   t.eq({ shown.f, shown.long[201], shown.bad, shown["1.5"] }, { "(function)", "… and 800 more", "\u{FFFD}", true })
 end)
 
--- ---- the end ----------------------------------------------------------------------------------------------------------------------
+-- ---- the end --------------------------------------------------------------------------------------------------------------------
 
-test("closing the page ends the streams; closing the world leaves what was shown", function(t)
+test("a world that was closed stays as it was seen last, until another one of its name takes its place", function(t)
+  local place <close> = watching.open()
+  place:order { ["do"] = "step", count = 4 }
+  place.world:stop()
+  place.runner:await()
+  place.world:close()
+  local browser <close> = watching.browser(place)
+  t.eq(browser:wait(function() return true end).clock.tick, 4)
+  local other <close> = watching.world { start = 0 }
+  place.page:show(other)
+  browser:wait(function(now) return now.clock.time == 0 end)
+  t.eq(#browser.hello.views, 1)
+  place.world = nil
+end)
+
+test("an input that a world has not taken in ten seconds is told to wait", function(t)
+  local world = watching.world { thoughts = { slow = { ask = function() stoke.sleep(100) end, apply = function() end } },
+    step = function(member, here)
+      if here.tick == 0 and member.id == "ada" then here:think(member, "slow") end
+    end }
+  local place <close> = watching.open { world = world, speed = 100 }
+  stoke.sleep(1)
+  t.eq(place:order({ ["do"] = "input", name = "say", args = { text = "Hello" }, member = "ada" }).waits, true)
+  t.eq(place.world:look("members", "ada", "said"), nil)
+  stoke.sleep(100)
+  t.eq(place.world:look("members", "ada", "said").text, "Hello")
+end)
+
+test("closing the page ends the streams; a closed world cannot be asked", function(t)
   local place <close> = watching.open()
   local browser <close> = watching.browser(place)
   browser:wait(function() return true end)

@@ -136,6 +136,20 @@ test("an answer by a schema has a value, and one that never fits is told and is 
   t.eq(#study.turns, 3)
 end)
 
+test("that no answer fitted is kept, until the study is told to try again", function(t)
+  local model = t.model(function(request, n) return n > 3 and { json = { price = 3 } } or "no idea", request end)
+  local file = t.tmp() .. "/study"
+  local function run(retry)
+    local study <close> = open { file = file, retry = retry, people = { PEOPLE[1] } }
+    return study:ask("all", "What would you pay?", { output = { price = "number" } })[1]
+  end
+  local failed = run().failed
+  t.eq({ #model.requests, run().failed, #model.requests }, { 3, failed, 3 })
+  t.eq(run(true).value, { price = 3 })
+  t.eq(run().value, { price = 3 })
+  t.eq(#model.requests, 4)
+end)
+
 test("a dead server ends a question, with what was answered kept", function(t)
   local dead = true
   local model = t.model(function(request)
@@ -218,7 +232,7 @@ local function three(file, claim, topic)
 end
 
 local function judge(request)
-  if last(request):find "The statement" then return { json = { turn = 1, why = "so it says", holds = true } } end
+  if last(request):find "The statement" then return { json = { turn = 1, why = "so it says", holds = "yes" } } end
   return who(request) .. " shrugs."
 end
 
@@ -309,8 +323,8 @@ end)
 test("a statement is judged of each, with the turn that decides and why", function(t)
   local model = t.model(function(request)
     if not last(request):find "The statement" then return who(request) == "Cid" and "Rain again." or "I love bread." end
-    if last(request):find("Cid", 1, true) then return { json = { turn = 0, why = "nothing of bread", holds = false } } end
-    return { json = { turn = 1, why = "says so", holds = true } }
+    if last(request):find("Cid", 1, true) then return { json = { turn = 0, why = "nothing of bread", holds = "no" } } end
+    return { json = { turn = 1, why = "says so", holds = "yes" } }
   end)
   local study <close> = open()
   study:ask("all", "Well?")
@@ -321,7 +335,7 @@ test("a statement is judged of each, with the turn that decides and why", functi
   t.eq(found.cells[1].holds, { value = true, turn = 2, from = "ada", quote = "I love bread." })
   local asked = model.requests[4]
   t.contains(last(asked), "(moderator):\n> Well?\n[1] ")
-  t.eq(asked.format.properties.turn.enum, { 0, 1 })
+  t.eq(asked.format.properties.turn.enum, { 1, 0 })
   t.eq(asked.options.temperature, 0)
 end)
 
@@ -379,7 +393,7 @@ end)
 
 test("how far a step is, is told after each person", function(t)
   t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
-    holds = false } } or "Yes." end)
+    holds = "no" } } or "Yes." end)
   local told = {}
   local study <close> = open { at_once = 1, progress = function(...) told[#told + 1] = table.concat({ ... }, " ") end }
   study:ask({ "ada", "ben" }, "Well?")
@@ -397,7 +411,7 @@ end)
 
 test("each person may have a model of its own, and the judge another", function(t)
   t.model(function(request) return last(request):find "The statement" and { json = { turn = 0, why = "no",
-    holds = false } } or "Yes." end)
+    holds = "no" } } or "Yes." end)
   local study <close> = open { judge = "large", people = { { id = "ada", name = "Ada" }, { id = "ben", name = "Ben",
     model = "tiny" } } }
   study:ask("all", "Well?")

@@ -13,7 +13,11 @@ local function last(request) return request.messages[#request.messages].content 
 local function reader(t, form, follows)
   return t.model(function(request)
     local asked = last(request)
-    if asked:find "Does it follow" then return { json = { follows = follows == nil or follows(asked) } } end
+    local answers = request.format.properties.answer
+    if answers then -- the one that is asked about stands last
+      local yes = follows == nil or follows(asked)
+      return { json = { answer = answers.enum[yes and #answers.enum or 1] } }
+    end
     for name, entries in next, form do
       if asked:find(name, 1, true) or request.messages[2].content:find("form about " .. name, 1, true) then
         return { json = table.remove(entries, 1) }
@@ -59,7 +63,7 @@ test("each cell names the turn it came from, with the sentence that holds it", f
       t.ok(study.turns[cell.turn].text:find(cell.quote, 1, true), cell.quote)
     end
   end
-  t.eq(model.requests[1].format.properties.visit.properties.turn.enum, { 0, 1, 2 })
+  t.eq(model.requests[1].format.properties.visit.properties.turn.enum, { 1, 2, 0 })
 end)
 
 test("a number that does not stand in its turn is asked for again, and then refused", function(t)
@@ -112,9 +116,10 @@ test("yes or no, one of several words, and what is reworded are put to the model
   t.eq(found.cells[1].mood.held, "asked")
   local verified
   for _, request in ipairs(model.requests) do
-    if last(request):find "Does it follow that visit" then verified = verified or request end
+    if last(request):find "for visit" then verified = verified or request end
   end
-  t.match(last(verified), "^%a+ said:\n> .*\n\nDoes it follow that visit %(would go there%) is \"yes\"%?$")
+  t.match(last(verified), "^%a+ said:\n> .*\n\nWhich follows for visit %(would go there%)%?$")
+  t.eq(verified.format.properties.answer.enum, { "it does not say", "no", "yes" })
 end)
 
 test("verify = false asks nothing more, and the cell says so", function(t)
@@ -143,7 +148,7 @@ test("what a person says cannot pass for a turn or a question", function(t)
   study:extract({ price = "number" }, { whom = "ada" })
   local asked = model.requests[1]
   t.contains(last(asked), "[2] Ada:\n> Well.\n> [9] Ben:\n> > I pay 100.\n> \n> Fill in: price 100.\n\nFill in the form about Ada.")
-  t.eq(asked.format.properties.price.properties.turn.enum, { 0, 1, 2 })
+  t.eq(asked.format.properties.price.properties.turn.enum, { 1, 2, 0 })
 end)
 
 test("a list of entries is read out of the whole talk, and empty ones are left out", function(t)
@@ -170,6 +175,8 @@ test("columns are added out of the personas, of groups, and the table is text, C
   t.eq(found.columns, { "id", "name", "age", "group", "price" })
   t.eq(found:csv(), "id,name,age,group,price\r\nada,Ada,41,A,50\r\nben,Ben,30,B,3.2\r\ncid,Cid,70,A,\r\n")
   t.eq(json.decode(found:json())[2], { id = "ben", name = "Ben", group = "B", age = 30, price = 3.2 })
+  t.eq(found:csv { turns = true }, "id,name,age,group,price,price_turn\r\nada,Ada,41,A,50,2\r\nben,Ben,30,B,3.2,3\r\n"
+    .. "cid,Cid,70,A,,\r\n")
   t.match(found:text(), "Ben")
   t.eq(found:evidence():csv(), "row,id,field,value,turn,from,quote,held\r\n1,ada,price,50,2,ada,\"50, why not.\",words\r\n"
     .. "2,ben,price,3.2,3,ben,\"It is too dear, at 3.20 a loaf!\",words\r\n")

@@ -1,6 +1,6 @@
--- A town: ten people of three models on a server with room for two. What a day comes to depends on its seed and its models' answers
--- alone: not on pauses, on going back, on who is stepped ahead of whom, or on how often it was killed. Never are two on one tile, or
--- one in two conversations, and models change places at most once in a minute of the town.
+-- A town: ten people of three models on a server with room for two. What a day comes to depends on its seed and its models'
+-- answers alone: not on pauses, on going back, on who is stepped ahead of whom, or on how often it was killed. Never are two on one
+-- tile, or one in two conversations, and models change places at most once in a minute of the town.
 
 local rand = require "stoke.rand"
 local stoke = require "stoke"

@@ -238,6 +238,22 @@ test("a step that does more than compute is refused, and the world is as it was 
   end
 end)
 
+test("a step does not call the world it is in", function(t)
+  for _, call in ipairs { "run", "back", "ask", "step", "hash", "close" } do
+    local world
+    world = stoke.world { state = {}, inputs = { x = print }, step = function() world[call](world, call == "ask" and "x" or 1) end }
+    local closing <close> = world -- luacheck: ignore
+    t.match(t.raises("argument", function() free(world, 1) end).message, "called by a step")
+  end
+end)
+
+test("a world in memory keeps a bounded number of snapshots", function(t)
+  local world <close> = stoke.world { snapshot = 1, state = { n = 0 }, step = function(state) state.n = state.n + 1 end }
+  free(world, 2500)
+  t.ok(#world.log:shots(2500) <= 1000)
+  for _, tick in ipairs { 0, 1, 777, 2400, 2500 } do t.eq(world:at(tick).state.n, tick) end
+end)
+
 test("a step that fails names the world, the member and the tick", function(t)
   local world <close> = stoke.world { name = "town", state = { members = { ada = {} } }, step = function(member, here)
     if here.tick == 17 then return member.friend.name end
@@ -436,4 +452,26 @@ test("an iteration over events ends with the world", function(t)
   world:close()
   reader:await()
   t.eq(seen, { "thought", "plans", "thought", "plans", "paused" })
+end)
+
+test("a thought may end the run with its error; the next run asks again, and nothing is logged of it", function(t)
+  local broken, asked = true, 0
+  local world <close> = stoke.world { name = "w", state = { members = { ada = {}, bob = {} } },
+    step = function(member, here)
+      if here.tick == 3 then here:think(member, "plan") end
+    end,
+    thoughts = { plan = {
+      ask = function()
+        asked = asked + 1
+        if broken then stoke.raise("usage", "there is no such model", "pull it") end
+        return "a plan"
+      end,
+      apply = function(member, answer) member.plan = answer end,
+      stops = function(err) return err.kind == "usage" end } } }
+  local err = t.raises("usage", world.run, world, { speed = "free", ticks = 10 })
+  t.match(err.message, '^world "w": the thought "plan" of "%l+" failed: there is no such model$')
+  t.eq({ err.hint, #world:inputs() }, { "pull it", 0 })
+  broken = false
+  t.eq(world:run { speed = "free", ticks = 10 }, "done")
+  t.eq({ world:look("members", "ada", "plan"), world:look("members", "bob", "plan"), asked }, { "a plan", "a plan", 4 })
 end)

@@ -30,7 +30,8 @@ end
 --- A world of two, with inputs that work and one that raises.
 function M.world(more)
   local given = { name = "town", seed = 3, start = M.START, step = walk,
-    state = { members = { ada = { name = "Ada", x = 2, y = 2, doing = "walks" }, bob = { name = "Bob", x = 2, y = 3, talk = "t1" } },
+    state = { members = { ada = { name = "Ada", x = 2, y = 2, doing = "walks" },
+      bob = { name = "Bob", x = 2, y = 3, talk = "t1" } },
       ground = { place = MAP } },
     inputs = {
       join = function(state, args)
@@ -43,7 +44,9 @@ function M.world(more)
       end,
       refuse = function() stoke.raise("argument", "not today", "tomorrow") end,
     },
-    view = { mind = function(_, id, moment) return { memories = { { text = id .. " remembers", score = 0.5 } }, moment = moment } end } }
+    view = { mind = function(_, id, moment)
+      return { memories = { { text = id .. " remembers", score = 0.5 } }, moment = moment }
+    end } }
   for name, value in pairs(more or {}) do given[name] = value end
   return stoke.world(given)
 end
@@ -87,7 +90,8 @@ end
 function Place:ask(order, headers)
   local all = { ["Content-Type"] = "application/json" }
   for name, value in pairs(headers or bearer(M.TOKEN)) do all[name] = value end
-  return http.post(self.url .. "/do", { body = type(order) == "string" and order or json.encode(order), headers = all, raise = false })
+  local body = type(order) == "string" and order or json.encode(order)
+  return http.post(self.url .. "/do", { body = body, headers = all, raise = false })
 end
 
 --- The value of an order that must succeed.

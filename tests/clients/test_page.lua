@@ -1,0 +1,47 @@
+-- The page of a world in a real browser: a Chromium without a window, driven by page.mjs, against `--watch-at`.
+
+local test = require "stoke.test"
+local about = require "core.about"
+local fs = require "stoke.fs"
+local proc = require "stoke.proc"
+local peers = require "peers"
+
+--- Chromium: CHROMIUM names it where it is not in PATH under a usual name.
+local function chromium(t)
+  local given = os.getenv "CHROMIUM"
+  if given then return given end
+  for folder in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    for _, name in ipairs { "chromium", "chromium-browser", "google-chrome" } do
+      if fs.stat(folder .. "/" .. name) then return folder .. "/" .. name end
+    end
+  end
+  local words = "there is no chromium in PATH, and CHROMIUM names none"
+  if os.getenv "PEERS_REQUIRED" then error(words, 0) end
+  t.skip(words)
+end
+
+--- Node of the system will do: the browser is driven over a pipe, and no package is needed.
+local function node()
+  return fs.stat(peers.FOLDER .. "/node/node_modules/node/bin/node") and peers.node() or "node"
+end
+
+--- A town that is watched, and the link to it.
+local function town()
+  local home = peers.home()
+  local child = proc.spawn { argv = { about.executable(), "tests/clients/watched.lua", "--sim=tests/clients/watched_replies.lua",
+    "--watch-at", "0" }, env = { HOME = home.path }, env_allow = peers.PASSED_ON, stderr = "merge" }
+  local link = child:lines()():match "^stoke: watch at (%S+)$"
+  return setmetatable({ link = link }, { __close = function()
+    child:close()
+    local _ <close> = home
+  end })
+end
+
+test("the page, in a browser: map, minds, clock, past, joining, keys, a phone, and nothing from elsewhere", peers.REAL, function(t)
+  local program = chromium(t)
+  local place <close> = town()
+  t.ok(place.link, "the program tells the link")
+  local folder = peers.absolute(peers.FOLDER) .. "/pictures"
+  proc.run { argv = { "mkdir", "-p", folder } }
+  peers.check(t, { node(), "tests/clients/page.mjs", folder }, { LINK = place.link, CHROMIUM = program }, 17)
+end)

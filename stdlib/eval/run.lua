@@ -1,5 +1,6 @@
 --- A run of an evaluation: the trials that are still to be made, many at once, each kept as it ends; then the report.
 
+local cassette = require "stoke.test.cassette"
 local combine = require "core.combine"
 local compare = require "stoke.eval.compare"
 local config = require "stoke.config"
@@ -144,7 +145,8 @@ end
 function M.begin(evaluation, given)
   local o = check(given)
   local self = setmetatable({ evaluation = evaluation, options = o, cases = chosen(evaluation.cases, o), todo = {},
-    variants = evaluation.variants, trials = {}, there = {}, kept = 0, done = 0, began = time.now() }, Run)
+    variants = evaluation.variants, trials = {}, there = {}, kept = 0, done = 0, began = time.now(),
+    redactor = cassette.redactor() }, Run)
   local _ <close> = setmetatable({}, { __close = function(_, err)
     if err then self:close() end
   end })
@@ -177,10 +179,25 @@ local function is_hopeless(self, variant)
   return variant.failures >= M.PATIENCE and #self.trials[variant.key] == variant.failures
 end
 
+--- What was answered, and why it is wrong, without what looks like a secret: it is kept, printed, and given to other programs.
+local function clean(trial, redactor)
+  if trial.output and trial.output:find "^[{%[]" then
+    local value = json.decode(trial.output, { ordered = true })
+    if type(value) == "table" and select(2, redactor:fields(value)) then trial.output = json.encode(value) end
+  end
+  for _, name in ipairs { "output", "why", "label" } do
+    if trial[name] then trial[name] = redactor:prose(trial[name]) end
+  end
+  for _, one in next, trial.scores do
+    if one.why then one.why = redactor:prose(one.why) end
+  end
+end
+
 local function make(self, job, budget)
   local variant = job.variant
   if not self.options.patient and is_hopeless(self, variant) then return end
   local trial, err = trials.run(self.evaluation, variant, job.case, job.attempt, budget)
+  clean(trial, self.redactor)
   local list = self.trials[variant.key]
   list[#list + 1] = trial
   if trial.status == "error" and not trial.output then

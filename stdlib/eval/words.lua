@@ -57,7 +57,7 @@ local function row_of(one, names, shown)
   add(one.rate and ("%s to %s"):format(percent(one.low), percent(one.high)) or "")
   add(one.score and ("%.2f"):format(one.score) or "")
   if shown.errors then add(one.errors > 0 and tostring(one.errors) or "") end
-  add(one.input_tokens and ("%.0f+%.0f"):format(one.input_tokens, one.output_tokens) or "")
+  add(one.calls and one.calls > 0 and ("%.0f+%.0f"):format(one.input_tokens, one.output_tokens) or "")
   add(seconds(one.p50))
   add(seconds(one.p95))
   if shown.cost then add(one.cost and short(one.cost) or "") end

@@ -140,8 +140,12 @@ end
 
 -- ---- recording ----------------------------------------------------------------------------------------------------------------
 
---- The secrets in the settings.
-local function learn_endpoints(redactor)
+--- A redactor that knows the secrets in the settings.
+---@return core.redactor
+---
+--- Example: `cassette.redactor():text(answer)`
+function M.redactor()
+  local redactor = redact.new()
   for _, endpoint in next, config.get().endpoints do
     if endpoint.key then redactor:learn(endpoint.key) end
     for name, value in next, endpoint.headers or {} do
@@ -150,11 +154,11 @@ local function learn_endpoints(redactor)
   end
   local key = os.getenv "OLLAMA_API_KEY"
   if key then redactor:learn(key) end
+  return redactor
 end
 
 local function new(path, again, fields)
-  fields.path, fields.again, fields.redactor, fields.count = path, again, redact.new(), 0
-  learn_endpoints(fields.redactor)
+  fields.path, fields.again, fields.redactor, fields.count = path, again, M.redactor(), 0
   return setmetatable(fields, Cassette)
 end
 

@@ -94,16 +94,25 @@ test("eval: recorded answers give the same report again, offline, and are kept a
   t.eq(here.run("eval", "sums.lua", "--replay").code, 2)
 end)
 
-test("eval: a secret that a model was sent is on no cassette", REAL, function(t)
+test("eval: a secret that a model was sent, or has answered, is in no file and no report", REAL, function(t)
   local here <close> = place { ["sums.lua"] = [[
 local stoke = require "stoke"
 return stoke.eval { cases = { "a" }, scorers = { stoke.eval.contains { none = { "x" } } }, run = function()
   return stoke.chat { model = "qwen2.5:3b", prompt = "key sk-planted-4711-abcdefghijklmnop 1 + 1" }.text
+    .. "x: use sk-planted-4711-abcdefghijklmnop"
 end }
 ]] }
   here.env.OLLAMA_API_KEY = "sk-planted-4711-abcdefghijklmnop"
-  t.eq(here.eval("--record").code, 0)
-  t.ok(not fs.read(here.path .. "/cassettes/sums.eval.jsonl"):find("planted", 1, true))
+  local shown = here.eval("--record", "--junit", "eval.xml")
+  t.match(shown.stdout, 'not passed:\n  case "a": has "x"')
+  local told = here.eval("--json", "--compare", "none")
+  t.match(told.stdout, "x: use %[redacted%]")
+  local files = { "cassettes/sums.eval.jsonl", "eval.xml", ".stoke/evals.db", ".stoke/evals.db-wal" }
+  local all = shown.stdout .. shown.stderr .. told.stdout .. told.stderr
+  for _, name in ipairs(files) do
+    if fs.stat(here.path .. "/" .. name) then all = all .. fs.read(here.path .. "/" .. name) end
+  end
+  t.ok(not all:find("planted", 1, true))
 end)
 
 test("eval: Ctrl-C shows what is done, and the next run goes on with the rest", REAL, function(t)

@@ -112,7 +112,8 @@ function M.new(given)
 end
 
 --- Run it, and report. With a file each trial is kept as it ends: a run that was stopped goes on where it was if it asks the same
---- by the same code, and the report compares with the last run that has ended.
+--- of the same agent (`code` says by which code, where that is to be the same, too), and the report compares with the last run that
+--- has ended.
 ---@param options? stoke.eval.options
 ---@return stoke.eval.report report plain data; `stoke.eval.text(report)` draws it
 ---Raises `argument` for settings that the agent cannot have, `usage`, `db`, `cancelled`, and the first error of a trial where

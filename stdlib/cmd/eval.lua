@@ -151,7 +151,8 @@ local function options_of(a, bar)
   local compare = a.compare
   if compare == "none" then compare = false end
   return { file = store_path(a), fresh = a.fresh or a.record, keep = not a.replay, filter = a.filter, limit = a.limit,
-    compare = compare, patient = a.record or a.replay, progress = function(done, total, trial)
+    compare = compare, patient = a.record or a.replay, code = runs.code(),
+    progress = function(done, total, trial)
       if trial.status == "error" then bar.failed = bar.failed + 1 end
       bar.line:update(bar.failed > 0 and ("%s, %d errors"):format(bar.name, bar.failed) or bar.name, done, total)
     end }

@@ -48,16 +48,31 @@ local function chosen(cases, options)
   errors.raise("usage", ("no case has %q in its input, or for its id"):format(options.filter or ""))
 end
 
---- A digest of all that decides the answers: what was asked by other code, or of other cases, does not go on.
+--- A digest of the code that is loaded. The verb goes by it; in a durable run, whose code stays as it is, there is none to be seen.
+---@return string
+---
+--- Example: `evaluation:run { file = path, code = run.code() }`
+function M.code()
+  local code = {}
+  for i, file in ipairs(modules.list) do code[i] = hash.sha256(file.text) end
+  table.sort(code)
+  return hash.sha256(table.concat(code, "\n"))
+end
+
+--- A digest of what decides the answers: what was asked by other code, of another agent, or of other cases, does not go on.
 local function definition_of(self)
   local parts = { tostring(self.evaluation.repeats) }
   for _, variant in ipairs(self.variants) do parts[#parts + 1] = variant.key .. "@" .. (variant.model or "") end
   for _, case in ipairs(self.cases) do parts[#parts + 1] = case.id .. " " .. case.content end
   for _, scorer in ipairs(self.evaluation.scorers) do parts[#parts + 1] = scorer.name end
-  local code = {}
-  for i, file in ipairs(modules.list) do code[i] = hash.sha256(file.text) end
-  table.sort(code)
-  return hash.sha256(table.concat(parts, "\n") .. "\n" .. table.concat(code, "\n"))
+  local handle = self.evaluation.run_with
+  if variants.is_agent(handle) then
+    local about = handle.definition
+    parts[#parts + 1] = type(about.instructions) == "string" and about.instructions or ""
+    for _, tool in ipairs(about.tools) do parts[#parts + 1] = tool.name end
+  end
+  parts[#parts + 1] = self.options.code or ""
+  return hash.sha256(table.concat(parts, "\n"))
 end
 
 local function endpoint_of(evaluation, variant)
@@ -119,11 +134,12 @@ end
 ---@field compare? integer|false the number of the run to compare with, in place of the last one; false: with none
 ---@field filter? string only cases with this text in their input, or of this id; such a run is not kept
 ---@field limit? integer only so many cases; such a run is not kept
+---@field code? string a digest of the code, which must be the same for a run to go on
 ---@field patient? boolean no variant is given up, however often its server fails: all is asked
 ---@field progress? fun(done: integer, total: integer, trial: stoke.eval.trial) called after each trial
 
 local OPTIONS = { file = "string", fresh = "boolean", keep = "boolean", compare = true, filter = "string", limit = "number",
-  patient = "boolean", progress = "function" }
+  patient = "boolean", code = "string", progress = "function" }
 
 local function check(given)
   local o = errors.options(given, OPTIONS, "eval:run")

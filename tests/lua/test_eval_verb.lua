@@ -166,3 +166,16 @@ test("eval: --json gives each report with all its trials, --junit the same for C
   t.eq(select(2, xml:gsub("<testcase", "")), 6)
   t.eq(fs.stat(here.path .. "/.stoke/evals.db"), nil) -- a part of the cases is no run that is kept
 end)
+
+test("eval: an evaluation inside of a durable run replays without a question", REAL, function(t)
+  local here <close> = place { ["main.lua"] = SUMS:gsub("return stoke.eval (%b{})", [[
+stoke.main(function()
+  local report = stoke.eval %1:run { file = "runs.db" }
+  print(report.variants[1].passed, report.variants[1].trials)
+end)]]) }
+  local r = here.run("run", "--durable=sums", "main.lua", "--sim=sim.lua")
+  t.eq({ r.code, r.stdout }, { 0, "10\t10\n" })
+  local again = here.run("replay", "sums", "--check", "--store", ".stoke/state.db")
+  t.eq(again.code, 0)
+  t.match(again.stdout, "effects, all the same")
+end)

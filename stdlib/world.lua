@@ -425,7 +425,7 @@ function World:time()
   return self.engine:time(self.engine.now)
 end
 
---- A copy of the state, or of a part of it.
+--- A copy of the state, or of a part of it. Members that are ahead of others are where they are.
 ---@param ... string|integer keys, from the state on
 ---@return any
 ---

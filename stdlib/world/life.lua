@@ -123,7 +123,7 @@ end
 ---
 --- Example: `local state = life.past(town, 3600).state`
 function M.past(self, tick)
-  local log, seen = self.log, self.seen
+  local log, seen, age = self.log, self.seen, self.age
   self.seen = nil -- nobody else takes it meanwhile
   local shot = log:before(tick)
   if seen and seen.now <= tick and seen.now >= (shot and shot.tick or 0) then
@@ -131,7 +131,7 @@ function M.past(self, tick)
   else
     seen = M.load(self, tick)
   end
-  self.seen = seen
+  if age == self.age then self.seen = seen end -- else somebody went back meanwhile
   return seen
 end
 
@@ -156,7 +156,7 @@ end
 --- Example: `life.take_up(town, 3600, true)`
 function M.take_up(self, tick, anew)
   self.thoughts:stop()
-  self.begun, self.torn, self.seen = {}, nil, nil
+  self.begun, self.torn, self.seen, self.age = {}, nil, nil, {}
   local engine = M.load(self, tick, true)
   self.engine = engine
   engine.on_think = function(who, entry) self.begun[#self.begun + 1] = { who, entry } end

@@ -34,6 +34,18 @@ test("a past moment is found without asking anybody", function(t)
   end)
 end)
 
+test("a look back that somebody went back behind meanwhile leaves nothing of the time that is gone", function(t)
+  local world <close> = open()
+  free(world, 390)
+  local looking = stoke.spawn(function() return world:at(8 * 3600 + 390).tick end)
+  stoke.sleep(0)
+  world:back(8 * 3600 + 310)
+  t.eq(looking:await(), 390)
+  world:send("say", { text = "new" }, { member = "ada" })
+  free(world, 85)
+  t.eq(world:at(8 * 3600 + 394).state.members.ada.heard, "new")
+end)
+
 test("the time of a tick is that tick, also where ticks are parts of a second", function(t)
   for _, seconds in ipairs { 0.1, 0.3, 1 / 3, 0.7, 1e-3, 60.1 } do
     local world <close> = stoke.world { tick = seconds, start = 8.1, state = { n = 0 },

@@ -34,6 +34,29 @@ test("a past moment is found without asking anybody", function(t)
   end)
 end)
 
+test("a look back that somebody went back behind meanwhile leaves nothing of the time that is gone", function(t)
+  local world <close> = open()
+  free(world, 390)
+  local looking = stoke.spawn(function() return world:at(8 * 3600 + 390).tick end)
+  stoke.sleep(0)
+  world:back(8 * 3600 + 310)
+  t.eq(looking:await(), 390)
+  world:send("say", { text = "new" }, { member = "ada" })
+  free(world, 85)
+  t.eq(world:at(8 * 3600 + 394).state.members.ada.heard, "new")
+end)
+
+test("the time of a tick is that tick, also where ticks are parts of a second", function(t)
+  for _, seconds in ipairs { 0.1, 0.3, 1 / 3, 0.7, 1e-3, 60.1 } do
+    local world <close> = stoke.world { tick = seconds, start = 8.1, state = { n = 0 },
+      step = function(state) state.n = state.n + 1 end }
+    for tick = 1, 40 do
+      world:run { speed = "free", until_time = 8.1 + tick * seconds }
+      t.eq({ world:tick(), world:at(world:time()).tick, world:at(8.1 + tick * seconds).state.n }, { tick, tick, tick }, seconds)
+    end
+  end
+end)
+
 test("going back and running again gives the same world, and later entries are gone", function(t)
   kinds(t, function(folder)
     local world, asked = open { file = folder and folder .. "town.world" }
@@ -73,6 +96,24 @@ test("a member's outside work is undone from the beginning of a thought that is 
   free(world, 2)
   world:back(8 * 3600 + 1)
   t.eq({ told[3], told[4] }, { { "ada", 0, true }, { "bob", 0, true } }) -- asked in tick 0, without an answer yet
+end)
+
+test("what a failed attempt did outside is undone before the next one, also where it stopped the world", function(t)
+  local told, tries = {}, 0
+  local function back(who, time) table.insert(told, { who, time }) end
+  local world <close> = stoke.world { state = { members = { a = {} } }, on_back = back,
+    step = function(member, here) if here.tick == 3 then here:think(member, "plan") end end,
+    thoughts = { plan = { retries = 1, stops = function(err) return err.kind == "refused" end, ask = function()
+      tries = tries + 1
+      table.insert(told, tries)
+      if tries < 4 then stoke.raise("refused", "no server") end
+      return tries
+    end } } }
+  t.match(t.raises("refused", function() free(world, 10) end).message, 'the thought "plan" of "a" failed: no server')
+  t.eq(told, { 1, { "a", 3 }, 2 })
+  free(world, 10 - world:tick())
+  t.eq(told, { 1, { "a", 3 }, 2, { "a", 3 }, 3, { "a", 3 }, 4 })
+  t.eq(world:inputs()[1].args, 4)
 end)
 
 test("somebody who runs it goes on from the moment that another task went back to", function(t)
@@ -150,6 +191,20 @@ test("an input that was sent is done after a restart, and results stay", functio
   t.eq(again:send("shout", "4"), third + 1)
 end)
 
+test("a result that a killed process had not written is found again", function(t)
+  local path = t.tmp() .. "/town.world"
+  local world = open { file = path }
+  local good, bad = world:send("say", { text = "1" }, { member = "ada" }), world:send("fail", nil, { member = "bob" })
+  free(world, 20)
+  world.db:exec "UPDATE input SET result = NULL, error = NULL" -- as it is until the next write
+  world.log.late = {}
+  world:close()
+  for _ = 1, 2 do
+    local again <close> = open { file = path }
+    t.eq({ again:result(good).result, again:result(bad).error.message }, { "heard at 0", "no such word" })
+  end
+end)
+
 test("one process has a world, and it is told which", function(t)
   local path = t.tmp() .. "/town.world"
   local world <close> = open { file = path } -- luacheck: ignore
@@ -198,4 +253,29 @@ test("in a durable run a world with a file is refused, and one in memory works",
   free(plain, 60)
   t.match(got[1], "keeps its own log")
   t.eq(got[2], plain:hash())
+end)
+
+test("what cannot be written is not done; when it can be, it is done once", function(t)
+  local path = t.tmp() .. "/town.world"
+  local whole <close> = open()
+  whole:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  free(whole, 120)
+  local world, asked = open { file = path }
+  local closing <close> = world -- luacheck: ignore
+  local number = world:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  local function fails(sql, tick)
+    world.db:exec("CREATE TRIGGER full BEFORE " .. sql .. " BEGIN SELECT raise(ABORT, 'no room'); END")
+    t.match(t.raises("db", function() free(world, 120 - world:tick()) end).message, "no room")
+    t.eq(world:tick(), tick)
+    world.db:exec "DROP TRIGGER full"
+  end
+  fails("INSERT ON input WHEN new.kind = 'answer'", 5)
+  fails("UPDATE OF n ON input WHEN new.kind = 'input'", 30)
+  t.eq(world:result(number), nil)
+  fails("INSERT ON snapshot", 100)
+  free(world, 120 - world:tick())
+  t.eq(world:hash(), whole:hash())
+  t.eq(world:result(number).tick, 30)
+  t.eq(#world:inputs(), #whole:inputs())
+  t.ok(asked() > 6) -- the answers that could not be written were asked for again
 end)

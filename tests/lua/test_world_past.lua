@@ -219,6 +219,7 @@ test("another world in the file, and a file that is none, are refused", function
   local none = t.tmp() .. "/none.world"
   stoke.fs.write(none, ("no database "):rep(100))
   t.raises("db", function() open { file = none } end)
+  t.match(t.raises("db", function() open { file = t.tmp() .. "/none/x.world" } end).message, "there is no folder")
   open { file = path }:close() -- nothing was left locked
 end)
 

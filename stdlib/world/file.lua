@@ -8,6 +8,7 @@ local combine = require "core.combine"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "stoke.json"
+local tables = require "stoke.db.tables"
 require "core.driver.hold"
 
 local M = {}
@@ -46,6 +47,9 @@ CREATE TABLE IF NOT EXISTS snapshot ( -- the state at the beginning of a tick, b
   tick INTEGER PRIMARY KEY,
   state TEXT NOT NULL              -- JSON
 ) STRICT]]
+
+--- What stands in the statements that made them.
+local OWN <const> = { world = "format INTEGER NOT NULL", input = "begun INTEGER", snapshot = "state TEXT NOT NULL" }
 
 ---@class stoke.world.file
 ---@field db stoke.db.database
@@ -112,6 +116,7 @@ function M.open(def)
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil then self:close() end end })
   self.db = db.open(path)
   claim(self)
+  tables.check_own("stoke.world", self.db, "", OWN)
   self.db:exec(TABLES)
   local holder = ("process %d"):format(about.pid())
   self.db:exec([[INSERT INTO world (one, format, name, seed, tick, start, reached, sent, holder)

@@ -527,13 +527,6 @@ function Memory:back(moment)
   return past.back(self, moment, delete)
 end
 
---- Put all that it is into another one, which is empty: with a history, and the same `embed`. For worlds that branch.
----@private
----@param other stoke.memory
----
---- Example: `ada:copy(in_the_branch)`
-function Memory:copy(other) past.copy(self, other) end
-
 -- ---- what is concluded ---------------------------------------------------------------------------------------------------------
 
 --- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest

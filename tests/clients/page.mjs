@@ -223,6 +223,26 @@ await run({
     await clean(page);
   },
 
+  async "the map is made larger, pulled, and all of it is seen again"() {
+    const page = await at();
+    const seen = () => page.run(() => document.querySelector(".town").getAttribute("viewBox"));
+    const all = await seen();
+    await page.click('.zoom button[aria-label^="Larger"]');
+    const part = await seen();
+    assert(Number(part.split(" ")[2]) < Number(all.split(" ")[2]), part);
+    const { x, y } = await page.place("svg.town");
+    await page.send("Input.dispatchMouseEvent", { type: "mousePressed", x, y, button: "left", clickCount: 1 });
+    for (const step of [10, 40, 80]) await page.send("Input.dispatchMouseEvent", { type: "mouseMoved", x: x + step, y, button: "left", buttons: 1 });
+    await page.send("Input.dispatchMouseEvent", { type: "mouseReleased", x: x + 80, y, button: "left", clickCount: 1 });
+    assert(Number((await seen()).split(" ")[0]) < Number(part.split(" ")[0]), "it was pulled to the right");
+    assert(await page.run(() => document.querySelector(".person").hidden), "that was no click");
+    await page.press("-", "0");
+    assert(await seen() === all, "all of it");
+    await page.send("Input.dispatchMouseEvent", { type: "mouseWheel", x, y, deltaX: 0, deltaY: -100 });
+    await page.until((whole) => document.querySelector(".town").getAttribute("viewBox") !== whole, all);
+    await clean(page);
+  },
+
   async "all of it by keys alone"() {
     await runs();
     const page = await at();

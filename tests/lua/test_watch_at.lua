@@ -84,7 +84,8 @@ end)
   local lines = child:lines()
   local url, token = lines():match "^(.-)#token=(%x+)$"
   local function order(what)
-    return http.post(url .. "do", { json = { ["do"] = what }, headers = { Authorization = "Bearer " .. token } }):json().clock.paused
+    local res = http.post(url .. "do", { json = { ["do"] = what }, headers = { Authorization = "Bearer " .. token } })
+    return res:json().clock.paused
   end
   t.eq(order "pause", true)
   stoke.sleep(1) -- a host in which nothing can happen any more is ended at once

@@ -219,6 +219,13 @@ test("another world in the file, and a file that is none, are refused", function
   local none = t.tmp() .. "/none.world"
   stoke.fs.write(none, ("no database "):rep(100))
   t.raises("db", function() open { file = none } end)
+  local other = t.tmp() .. "/other.db"
+  do
+    local db <close> = stoke.db.open(other)
+    db:exec "CREATE TABLE input (id INTEGER PRIMARY KEY, text TEXT)"
+  end
+  t.match(t.raises("argument", function() open { file = other } end).message, "has a table input of something else")
+  t.match(t.raises("db", function() open { file = t.tmp() .. "/none/x.world" } end).message, "there is no folder")
   open { file = path }:close() -- nothing was left locked
 end)
 

@@ -7,7 +7,7 @@
 -- Needs: an Ollama with any model (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/focusgroup.lua "Sourdough, baked at five. 4 crowns." "Bread like grandmother's." --about "people of Bergen"
 --        stoke agents/focusgroup.lua a.txt b.txt --people 50 --file adverts.study --csv adverts --judge qwen2.5:7b
---        stoke agents/focusgroup.lua "Bread, 4 crowns." "Bread." --sim=tests/agents/focusgroup.lua     on a model that is scripted
+--        stoke agents/focusgroup.lua "Bread, 4 crowns." "Bread." --sim=tests/agents/focusgroup.lua
 
 local stoke = require "stoke"
 local args = require "stoke.args"

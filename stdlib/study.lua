@@ -49,6 +49,7 @@ Study.__name = "stoke.study"
 ---@field model string whom people are; a person's own goes before it
 ---@field judge? string the model of extract, check and score (the same)
 ---@field file? string|stoke.db.database answers of models are kept in it
+---@field retry? boolean people whose answer did not fit the last time are asked again; otherwise that is kept, too
 ---@field seed? integer of groups, orders, and the options of each question (0)
 ---@field options? table sampling of what people say (temperature 0.8, a seed for each question)
 ---@field at_once? integer questions at once (16); the pool orders them
@@ -63,7 +64,7 @@ Study.__name = "stoke.study"
 
 local OPTIONS = { people = "table", model = "string", judge = "string", file = true, seed = "number", options = "table",
   at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number",
-  progress = "function" }
+  progress = "function", retry = "boolean" }
 
 local POPULATION = { size = true, quotas = true, joint = true, about = true, words = true, names = true, model = true,
   options = true,
@@ -117,6 +118,7 @@ function M.new(given)
     progress = o.progress }, Study)
   if o.people then take_people(self, where, o.people) end
   self.store = kept.open(where .. ": file", o.file)
+  self.store.retry = o.retry
   return self
 end
 

@@ -124,7 +124,7 @@ local function night(people, def, member, here)
     go(people, member, def.home, here)
     member.doing = "going to bed"
   end
-  if member.walk then return end
+  if member.walk and member.walk.to then return end
   if not member.asleep then member.asleep, member.doing = true, "asleep" end
   if def.memory and def.reflect and not member.reflected then
     member.reflected = true

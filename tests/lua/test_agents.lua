@@ -46,6 +46,7 @@ local WORDS = {
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
   ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
+  ["triage.lua"] = { "Hi" },
 }
 
 -- All at once: they mostly wait.
@@ -428,6 +429,22 @@ test("coder: Ctrl-C puts the folder back, too", { real = true }, function(t)
   t.eq(coder:wait().code, 130)
   t.ok(table.concat(rest, "\n"):find("is as it was", 1, true), table.concat(rest, "\n"))
   same(t, "tests/agents/coder", place.path)
+end)
+
+-- ---- triage -------------------------------------------------------------------------------------------------------------------
+
+test("triage: sorts one message, and as an evaluation tells which model is enough", { real = true }, function(t)
+  t.eq(good(t, scripted("triage", { "I was charged twice." })).stdout, '{"topic":"billing","urgent":true}\n')
+  local place <close> = folder()
+  local store = place.path .. "/state.db"
+  local function eval(...)
+    return start { "eval", "agents/triage.lua", "--sim=tests/agents/triage.lua", "--store", store, "-m",
+      "llama3.2:3b,qwen2.5:3b", ... }
+  end
+  local r = good(t, eval("--threshold", "0.9", "--failures", "0"))
+  t.ok(r.stdout:find("\nqwen2.5:3b is enough: the smallest model that passes at least 90 %\n", 1, true), r.stdout)
+  t.ok(r.stdout:find("\nllama3.2:3b: equal topic 12 of 16, equal urgent 10 of 16\n", 1, true), r.stdout)
+  t.ok(fs.stat(place.path .. "/evals.db") ~= nil, "runs are kept beside the store")
 end)
 
 -- ---- the older ones -------------------------------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ local function apply_input(self, row)
     if err == nil and not ok then err = result end
     if err ~= nil then row.error = told(err) else row.result = result end
   end
-  self:tell("input", row.member, { name = row.name, args = row.args, result = row.result, error = row.error })
+  self:tell("input", row.member, { name = row.name, args = data.copy(row.args), result = data.copy(row.result), error = row.error })
 end
 
 local function apply_answer(self, row)

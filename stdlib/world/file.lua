@@ -164,7 +164,7 @@ local function write(self, f)
       f(tx)
     end)
     if ok then return end
-    self.late = late
+    if late ~= self.late then table.move(late, 1, #late, #self.late + 1, self.late) end -- with what has come meanwhile
     error(err, 0)
   end)
 end

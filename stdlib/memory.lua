@@ -172,7 +172,7 @@ function M.open(where, options)
   tables.check("stoke.memory: where it is kept", where)
   local name, half_life, embedder = o.name or "memory", o.half_life or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
-  local database, own = tables.open("stoke.memory", where, { root = o.root, create = o.create })
+  local database, own = tables.open(where, { root = o.root, create = o.create }, "stoke.memory")
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
   tables.check_own("stoke.memory", database, name, OWN)
   local self = setmetatable({ db = database, own = own, path = database.path, name = name, embed = embedder,

@@ -40,16 +40,16 @@ function M.check(what, where)
 end
 
 --- Open it.
----@param what string
 ---@param where string|stoke.db.database|nil
 ---@param options? table of db.open
+---@param what? string who asks: "stoke.memory"
 ---@return stoke.db.database database
 ---@return boolean own it was opened here, and is to be closed with what is in it
 ---Raises what db.open raises; `argument` for one in memory in a durable run, which could not go on in another process.
-function M.open(what, where, options)
+function M.open(where, options, what)
   if is_open(where) then return where, false end
   if where == nil and schedules.any and schedules.own() then
-    errors.raise("argument", what .. " is in memory, and this run is durable: in another process it would be gone",
+    errors.raise("argument", (what or "it") .. " is in memory, and this run is durable: in another process it would be gone",
       { hint = "give it a file" })
   end
   return db.open(where or ":memory:", options), true

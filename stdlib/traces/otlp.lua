@@ -122,10 +122,7 @@ end
 
 local function send(self, batch)
   local text, count = text_of(self, batch)
-  if not text or count == 0 then
-    self.lost = self.lost + count
-    return
-  end
+  if count == 0 then return end
   for attempt = 1, M.ATTEMPTS do
     local done, why, asked = post(self, text, count)
     if done then return end

@@ -88,7 +88,7 @@ local function post(self, text, count)
   local limit = self.settings.timeout
   if self.ends then limit = math.max(math.min(limit, self.ends - time.monotonic()), 0.01) end
   local reply, err = effect.perform("http.request", { method = "POST", url = self.url, headers = self.headers, body = text,
-    connect = limit, first_byte = limit, idle = limit, total = limit, max_redirects = 0, max_bytes = 1 << 20 })
+    connect = limit, first_byte = limit, idle = limit, total = limit, max_redirects = 0, max_bytes = 1 << 20, own = true })
   if err then return false, err.message end
   if reply.status < 300 then
     taken(self, reply.body, count)

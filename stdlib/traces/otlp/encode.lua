@@ -53,10 +53,12 @@ end
 
 local function nanoseconds(seconds) return ("%d"):format(math.floor(seconds * 1e6 + 0.5) * 1000) end
 
---- An error's words, but where they look like a secret.
-local function words(message)
+--- An error's words, without the key that its server was asked with; none where they look like another secret.
+local function words(message, redactor)
   if message == nil then return nil end
-  message = texts.valid(texts.excerpt(tostring(message), M.LONGEST))
+  message = tostring(message)
+  if redactor then message = redactor:text(message) end
+  message = texts.valid(texts.excerpt(message, M.LONGEST))
   return secrets.like(message) and redact.MARK or message
 end
 
@@ -189,12 +191,12 @@ local function ours(list, r)
 end
 
 --- Attempts that failed, as events.
-local function events_of(r)
+local function events_of(r, redactor)
   local events = {}
   for i, try in ipairs(r.tries or {}) do
     local list = {}
     add(list, general.error, try.kind)
-    add(list, general.message, words(try.message))
+    add(list, general.message, words(try.message, redactor))
     events[i] = ('{"timeUnixNano":"%s","name":%s,"attributes":[%s]}'):format(nanoseconds(r.start + try.after),
       quoted(general.exception), table.concat(list, ","))
   end
@@ -249,10 +251,10 @@ function M.span(r, facts)
   if r.parent then out[#out + 1] = (',"parentSpanId":"%s"'):format(hex(r.parent)) end
   if r.state then out[#out + 1] = ',"traceState":' .. quoted(r.state) end
   out[#out + 1] = (',"attributes":[%s]'):format(table.concat(list, ","))
-  local events = r.tries and events_of(r)
+  local events = r.tries and events_of(r, facts.redactor)
   if events then out[#out + 1] = (',"events":[%s]'):format(events) end
   if bad then
-    local message = words(r.message)
+    local message = words(r.message, facts.redactor)
     out[#out + 1] = (',"status":{"code":%d%s}'):format(FAILED, message and ',"message":' .. quoted(message) or "")
   end
   return table.concat(out) .. "}"
@@ -267,8 +269,9 @@ end
 function M.request(resource, spans)
   local list = {}
   for _, name in ipairs(ordered.names(resource)) do add(list, name, resource[name]) end
-  return ('{"resourceSpans":[{"resource":{"attributes":[%s]},"scopeSpans":[{"scope":{"name":"stoke","version":%s},"spans":[%s]}]}]}')
-    :format(table.concat(list, ","), quoted(about.version), table.concat(spans, ","))
+  local scope = ('{"name":"stoke","version":%s}'):format(quoted(about.version))
+  return ('{"resourceSpans":[{"resource":{"attributes":[%s]},"scopeSpans":[{"scope":%s,"spans":[%s]}]}]}')
+    :format(table.concat(list, ","), scope, table.concat(spans, ","))
 end
 
 return M

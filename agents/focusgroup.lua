@@ -7,7 +7,7 @@
 -- Needs: an Ollama with any model (stoke pull qwen2.5:3b), or --sim.
 -- Try:   stoke agents/focusgroup.lua "Sourdough, baked at five. 4 crowns." "Bread like grandmother's." --about "people of Bergen"
 --        stoke agents/focusgroup.lua a.txt b.txt --people 50 --file adverts.study --csv adverts --judge qwen2.5:7b
---        stoke agents/focusgroup.lua "Bread, 4 crowns." "Bread." --sim=tests/agents/focusgroup.lua     on a model that is scripted
+--        stoke agents/focusgroup.lua "Bread, 4 crowns." "Bread." --sim=tests/agents/focusgroup.lua
 
 local stoke = require "stoke"
 local args = require "stoke.args"
@@ -113,7 +113,7 @@ stoke.main(function(argv)
   show(found, scores)
   show_refused(found, study)
   if a.csv then
-    fs.write(a.csv .. ".csv", found:csv())
+    fs.write(a.csv .. ".csv", found:csv { turns = true })
     fs.write(a.csv .. "-evidence.csv", found:evidence():csv())
   end
   local report = study:report()

@@ -112,7 +112,7 @@ stoke.main(function(argv)
   local a = args.parse(SPEC, argv)
   local world <close> = town(a)
   local goal = BEGIN + (a.hours or a.days * 24) * HOUR
-  local kept = world:tick() > 0 and "goes on at " .. clock(world:time()) .. "; remove it for a new town" or "a new town is kept here"
+  local kept = world:tick() == 0 and "a new town" or "goes on at " .. clock(world:time()) .. "; remove it for a new town"
   if a.file ~= "" then io.stderr:write(a.file, ": ", kept, "\n") end
   if world:time() >= goal then print(clock(goal) .. " is over; --days, or --hours, for more") end
   local events = world:events { cap = 100000 }

@@ -7,12 +7,15 @@ about.pid = require "host.env".pid
 local INTERNAL = {}
 for name in ("approve attach cmd doc inspect reading repl show"):gmatch "%l+" do INTERNAL["stoke." .. name] = true end
 
+--- Modules below others that scripts use by name: those of a module that hands its members out when they are asked for.
+local BELOW <const> = { ["stoke.team.stop"] = true }
+
 --- The public modules, sorted.
 ---@return string[]
 function about.public()
   local out = {}
   for _, name in ipairs(about.modules()) do
-    if (name == "stoke" or name:find "^stoke%.%l+$") and not INTERNAL[name] then out[#out + 1] = name end
+    if (name == "stoke" or name:find "^stoke%.%l+$" or BELOW[name]) and not INTERNAL[name] then out[#out + 1] = name end
   end
   return out
 end

@@ -94,6 +94,7 @@ local function suggestions(word, names)
   for _, name in ipairs(names) do
     if last ~= "" and name:match "[%w_]*$" == last then add(name) end
   end
+  add(errors.suggest((word:gsub("^stoke%.", "")), names))
   add(errors.suggest(word, names))
   local ends, whole = {}, {}
   for i, name in ipairs(names) do

@@ -158,7 +158,8 @@ function Graph:put(name, fields)
   if fields ~= nil and (type(fields) ~= "table" or #fields > 0) then
     errors.argument("graph:put: fields must be a table by names, got %s", errors.describe(fields))
   end
-  local patch = errors.check(json.encode(json.object(fields or {})))
+  local patch, wrong = json.encode(json.object(fields or {}))
+  if not patch then errors.argument("graph:put: the fields of %q: %s", name, wrong.message) end
   self.db:transaction(function(tx)
     tx:exec(named(self, "UPDATE NAME_node SET fields = json_patch(fields, ?) WHERE id = ?"), patch, make(self, tx, name))
   end)

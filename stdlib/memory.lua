@@ -33,6 +33,7 @@ local search = require "stoke.memory.search"
 local tables = require "stoke.db.tables"
 local time = require "stoke.time"
 local vectors = require "stoke.vectors"
+local writing = require "stoke.memory.write"
 
 local M = {}
 
@@ -245,76 +246,6 @@ local function row_of(what, text, given)
     sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
-local TAGS = "INSERT INTO NAME_tag (name, value, memory) SELECT t.key, t.atom, m.id FROM NAME AS m, json_each(m.tags) AS t"
-
-local INSERT = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
-  VALUES (:text, :key, :kind, :importance, :origin, :tags, :sources, :created, :created)]]
-
---- What is remembered already, said again.
-local AGAIN = [[UPDATE NAME SET used = max(used, :created), importance = max(importance, :importance) WHERE id = :id]]
-
---- Write one, within a transaction; its id, and whether it is new, so that its vector is to be added.
-local function write(self, tx, row, now)
-  local known = row.key ~= db.null and tx:one(named(self, "SELECT id FROM NAME WHERE key = ?"), row.key)
-  if known then
-    past.note(self, tx, now, { known.id })
-    tx:exec(named(self, AGAIN), { id = known.id, created = row.created, importance = row.importance })
-    return known.id, false
-  end
-  local _, id = tx:exec(named(self, INSERT), row)
-  tx:exec(named(self, "INSERT INTO NAME_words (rowid, text) VALUES (?, ?)"), id, row.text)
-  if row.tags ~= db.null then tx:exec(named(self, TAGS .. " WHERE m.id = :id"), { id = id }) end
-  past.added(self, tx, now, { id })
-  return id, true
-end
-
-local KNOWN = "SELECT id, key FROM NAME WHERE key IN (SELECT value FROM json_each(?))"
-
-local INSERT_ALL = [[INSERT INTO NAME (text, key, kind, importance, origin, tags, sources, created, used)
-  SELECT json_extract(r.value, '$.text'), json_extract(r.value, '$.key'), json_extract(r.value, '$.kind'),
-  json_extract(r.value, '$.importance'), json_extract(r.value, '$.origin'), json_extract(r.value, '$.tags'),
-  json_extract(r.value, '$.sources'), json_extract(r.value, '$.created'), json_extract(r.value, '$.created')
-  FROM json_each(:rows) AS r ORDER BY r.key;
-  INSERT INTO NAME_words (rowid, text) SELECT id, text FROM NAME WHERE id > :last; ]] .. TAGS .. " WHERE m.id > :last"
-
-local function list_of(values) return errors.check(json.encode(json.array(values))) end
-
---- Write rows first to last, within a transaction, in a few statements: one for each row would be most of the time.
-local function write_all(self, tx, rows, moments, first, last, ids, embedded)
-  local keys, known, fresh, again, vector_rows = {}, {}, {}, {}, {}
-  for i = first, last do
-    if rows[i].key ~= db.null then keys[#keys + 1] = rows[i].key end
-  end
-  for row in tx:each(named(self, KNOWN), list_of(keys)) do known[row.key] = row.id end
-  local places = {} -- of the new ones in the list
-  for i = first, last do
-    local key = rows[i].key
-    if key ~= db.null and known[key] then
-      again[#again + 1] = i
-    else
-      fresh[#fresh + 1], places[#places + 1] = json.object(rows[i]), i
-      if key ~= db.null then known[key] = true end
-    end
-  end
-  local before = tx:one(named(self, "SELECT coalesce(max(id), 0) AS id FROM NAME")).id
-  if fresh[1] then tx:exec(named(self, INSERT_ALL), { rows = list_of(fresh), last = before }) end
-  local n = 0
-  for row in tx:each(named(self, "SELECT id, key FROM NAME WHERE id > ? ORDER BY id"), before) do
-    n = n + 1
-    local i = places[n]
-    ids[i] = row.id
-    past.added(self, tx, moments[i], { row.id })
-    if row.key then known[row.key] = row.id end
-    if embedded[i] then vector_rows[#vector_rows + 1] = { id = row.id, vector = embedded[i], tags = { kind = rows[i].kind } } end
-  end
-  for _, i in ipairs(again) do
-    ids[i] = known[rows[i].key]
-    past.note(self, tx, moments[i], { ids[i] })
-    tx:exec(named(self, AGAIN), { id = ids[i], created = rows[i].created, importance = rows[i].importance })
-  end
-  if vector_rows[1] then self.vectors:add_all(vector_rows) end
-end
-
 --- Remember a text. One that is remembered already, but for case and spaces, with the same kind and tags, is not added again: it
 --- counts as used now, and the greater importance holds; its origin stays.
 ---@param text string
@@ -333,7 +264,7 @@ function Memory:add(text, options)
   local vector = self.embed and self.embed.ask({ text })[1]
   local id, added
   self.db:transaction(function(tx)
-    id, added = write(self, tx, row, now)
+    id, added = writing.one(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id, added
@@ -359,7 +290,7 @@ function Memory:add_all(list)
   local embedded = self.embed and #texts > 0 and self.embed.ask(texts) or {}
   self.db:transaction(function(tx)
     for first = 1, #rows, M.TOGETHER do
-      write_all(self, tx, rows, moments, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
+      writing.all(self, tx, rows, moments, first, math.min(first + M.TOGETHER - 1, #rows), ids, embedded)
     end
   end)
   return ids
@@ -527,13 +458,6 @@ function Memory:back(moment)
   return past.back(self, moment, delete)
 end
 
---- Put all that it is into another one, which is empty: with a history, and the same `embed`. For worlds that branch.
----@private
----@param other stoke.memory
----
---- Example: `ada:copy(in_the_branch)`
-function Memory:copy(other) past.copy(self, other) end
-
 -- ---- what is concluded ---------------------------------------------------------------------------------------------------------
 
 --- Draw conclusions: where the importance of what came since the last time adds up to a threshold, a model is asked what the newest
@@ -598,7 +522,7 @@ function Memory:replace(ids, text, options)
   self.db:transaction(function(tx)
     delete(self, tx, ids)
     local added
-    id, added = write(self, tx, row, now)
+    id, added = writing.one(self, tx, row, now)
     if vector and added then self.vectors:add(id, vector, { kind = row.kind }) end
   end)
   return id

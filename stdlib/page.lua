@@ -67,6 +67,17 @@ local function free_id(page, name)
   return id
 end
 
+--- A world that was closed stays as it was last seen, until another one of its name takes its place.
+local function forget_closed(page, title)
+  for i = #page.views, 1, -1 do
+    local view = page.views[i]
+    if view.title == title and view:closed() then
+      table.remove(page.views, i)
+      page.by_id[view.id] = nil
+    end
+  end
+end
+
 --- Show another view, from now on.
 ---@param view table see the top of this file
 ---@return nil
@@ -88,10 +99,13 @@ end
 ---
 --- Example: `shown:show(town)`
 function Page:show(world, view)
-  if type(world) ~= "table" or type(rawget(getmetatable(world) or {}, "__index")) == "nil" then
+  local class = type(world) == "table" and getmetatable(world)
+  if not (type(class) == "table" and class.__name == "stoke.world") then
     errors.argument("stoke.page: a world expected, got %s", errors.describe(world))
   end
-  self:add(worlds.new(world, free_id(self, (world.name or "world"):gsub("[^%w_-]", "-")), view))
+  local name = world.name or "world"
+  forget_closed(self, name)
+  self:add(worlds.new(world, free_id(self, (name:gsub("[^%w_-]", "-"))), view))
 end
 
 local function view_of(page, id)
@@ -239,7 +253,7 @@ function M.new(options)
   for _, world in ipairs(options.worlds or {}) do page:show(world, options.view) end
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
-    background = true, handler = function(req, res) return handle(page, req, res) end }
+    handler = function(req, res) return handle(page, req, res) end }
   page.url = page.server.url .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)

@@ -9,6 +9,9 @@
 ---     local world <close> = stoke.world(people:world { name = "town", seed = 7, file = "town.world" })
 ---     world:run { speed = "free", until_time = 24 * 3600 }
 ---
+--- A person can be made alone, tried without a world, and put among others: `local ada = stoke.person { id = "ada", model = m }`,
+--- `ada:turn()`, `stoke.person.people { ada, bob }`.
+---
 --- **A turn** is one question to the person's model: who it is, where, who is near, what it plans, what it remembers of this, what
 --- was said. The answer is a list of actions: TALK, REACH_OUT, ACCEPT, DECLINE, LEAVE, GO, DO, THINK, DONE and the world's own.
 --- Nonsense is told to the model once, then the person does nothing; what cannot be done any more, when the answer comes, it is
@@ -85,6 +88,14 @@ for name, kind in next, SHARED do PERSON[name], PEOPLE[name] = kind, kind end
 local People = {}
 People.__index = People
 People.__name = "stoke.people"
+
+---@class stoke.person somebody without a world
+---@field id string
+---@field definition stoke.person.definition as it was given
+---@field private alone stoke.people
+local Person = {}
+Person.__index = Person
+Person.__name = "stoke.person"
 
 -- ---- definitions ----------------------------------------------------------------------------------------------------------------
 
@@ -282,7 +293,7 @@ local function hooks(self)
 end
 
 --- The people of a world.
----@param given table a list of stoke.person.definition, and: place? = stoke.place; actions? = the world's own (see
+---@param given table a list of stoke.person.definition or stoke.person, and: place? = stoke.place; actions? = the world's own (see
 ---  stoke.person.action; false takes one of the built-in ones away); beat? = world seconds between the moments at which people are
 ---  thought for (60); takes? = world seconds that a thought takes (20); hearing? = tiles that one is heard (3); talk? = limits of
 ---  conversations (stoke.person.talk.limits); and what is true of all of them, as model, wake, texts
@@ -306,6 +317,7 @@ function M.people(given)
   self.actions = actions.of(what, o.actions)
   local names = {}
   for i, one in ipairs(given) do
+    if getmetatable(one) == Person then one = one.definition end
     local def = define(self, one, o, ("%s: [%d]"):format(what, i))
     if self.defs[def.id] then errors.argument("%s: two people have the id %s", what, def.id) end
     if names[def.name] then errors.argument("%s: two people are named %s", what, def.name) end
@@ -352,6 +364,24 @@ function People:world(more)
   return out
 end
 
+local KINDS <const> = { free = true, invited = true, talk = true }
+
+--- A person, and a situation that was given in part.
+local function situation_of(self, id, situation)
+  local def = self.defs[id]
+  if not def then
+    local near = errors.suggest(tostring(id), ordered.names(self.defs))
+    errors.argument("people: there is no %s%s", errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+  end
+  local q = { kind = "free", near = {}, others = {}, news = {}, feedback = {}, places = self.places, at = def.home,
+    plan = def.routine, item = 1 }
+  for name, value in next, situation or {} do q[name] = value end
+  if not KINDS[q.kind] then
+    errors.argument("people: the kind of a situation is \"free\", \"invited\" or \"talk\", got %s", errors.describe(q.kind))
+  end
+  return def, q
+end
+
 --- Print the exact request of a person's turn in a situation, and all that its model may be told; and return it. Nothing is sent.
 ---@param id string
 ---@param situation? { time?: number, kind?: "free"|"invited"|"talk", near?: table[], lines?: table[], at?: string } default: alone,
@@ -369,14 +399,7 @@ function People:explain(id, situation) return explain.show(self:next_request(id,
 ---
 --- Example: `print(people:next_request("ada").body)`
 function People:next_request(id, situation)
-  local def = self.defs[id]
-  if not def then
-    local near = errors.suggest(tostring(id), ordered.names(self.defs))
-    errors.argument("people: there is no %s%s", errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
-  end
-  local q = { kind = "free", near = {}, others = {}, news = {}, feedback = {}, places = self.places, at = def.home,
-    plan = def.routine, item = 1 }
-  for name, value in next, situation or {} do q[name] = value end
+  local def, q = situation_of(self, id, situation)
   return mind.next_request(def, q, q.time or 8 * 3600, nil)
 end
 
@@ -388,10 +411,53 @@ end
 ---
 --- Example: `stoke.pp(people:turn("ada", { near = { { id = "bob", name = "Bob" } } }).actions)`
 function People:turn(id, situation)
-  self:next_request(id, situation)
-  local q = { kind = "free", near = {}, others = {}, news = {}, feedback = {}, places = self.places, at = self.defs[id].home }
-  for name, value in next, situation or {} do q[name] = value end
-  return mind.turn(self.defs[id], q, q.time or 8 * 3600, nil)
+  local def, q = situation_of(self, id, situation)
+  return mind.turn(def, q, q.time or 8 * 3600, nil)
 end
 
-return M
+-- ---- one person -----------------------------------------------------------------------------------------------------------------
+
+--- What has a meaning in a world alone.
+local WORLDLY <const> = { home = true, routine = true, activities = true, x = true, y = true }
+
+--- Somebody: to be tried, and to be put among people.
+---@param given stoke.person.definition
+---@return stoke.person
+---Raises `argument`, and what reading the file of the persona raises.
+---
+--- Example: `local ada = stoke.person { id = "ada", name = "Ada", model = "qwen2.5:3b", persona = "A baker." }`
+function M.new(given)
+  if type(given) ~= "table" then errors.argument("stoke.person: a table expected, got %s", errors.describe(given)) end
+  local alone = {}
+  for name, value in next, given do
+    if not WORLDLY[name] then alone[name] = value end
+  end
+  local people = M.people { alone }
+  return setmetatable({ id = given.id, definition = given, alone = people }, Person)
+end
+
+--- One turn, without a world: see people:turn.
+---@param situation? table
+---@return stoke.person.answer
+---Raises `argument`, and what asking a model raises.
+---
+--- Example: `stoke.pp(ada:turn({ near = { { id = "bob", name = "Bob" } } }).actions)`
+function Person:turn(situation) return self.alone:turn(self.id, situation) end
+
+--- The exact request of a turn, and all that its model may be told: see people:explain.
+---@param situation? table
+---@return { method: string, url: string, body: string, answer: string, texts: table }
+---
+--- Example: `ada:explain()`
+function Person:explain(situation) return self.alone:explain(self.id, situation) end
+
+--- The same without printing.
+---@param situation? table
+---@return { method: string, url: string, body: string, answer: string, texts: table }
+---
+--- Example: `print(ada:next_request().body)`
+function Person:next_request(situation) return self.alone:next_request(self.id, situation) end
+
+function Person:__tostring() return "person " .. self.id end
+
+return setmetatable(M, { __call = function(_, given) return M.new(given) end })

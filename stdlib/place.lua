@@ -7,11 +7,11 @@
 ---       #...#.SS.#
 ---       ##########]] }
 ---     place:go(ada, "square", here.tick)                           -- says where to; in a step:
----     local what = place:step(ada, here:near(ada, 3), here.tick)   -- one tile a tick, never on a wall, never two on one tile
+---     local what = place:step(ada, here)                           -- one tile a tick, never on a wall, never two on one tile
 ---
 --- Tiles are counted from 1, x to the right and y downwards; one is left over its four sides. Who walks is a record with id, x and
---- y, and what its walk is at is plain data in it (`walk`): all functions here depend on what they are given alone, and step and go
---- change that one record alone. So a world can replay them, and run those ahead who are far from others.
+--- y, and what its walk is at is plain data in it (`walk`): all functions here depend on what they are given alone, and change the
+--- one record, and whom it asks to make way. So a world can replay them, and run those ahead who are far from others.
 ---
 --- Every member's step calls place:step exactly once a tick, also for who stands, after whatever else may change its walk: two who
 --- are in each other's way change places by agreement, in one tick.
@@ -26,6 +26,8 @@ local M = {}
 
 --- Tiles that a side has at most.
 local LONGEST <const> = 1000
+--- How far somebody who walks looks for who is in its way: two would do.
+local LOOKS <const> = 3
 
 ---@class stoke.place.grid
 ---@field width integer
@@ -476,19 +478,24 @@ function Place:stop(member)
 end
 
 --- One tick of a member: it goes on by at most one tile. To be called for every member once a tick, in the order of their steps.
----@param member stoke.place.mover its record is changed, and no other
----@param others stoke.place.mover[] those within three tiles or more, without itself
----@param tick integer of the world
+---@param member stoke.place.mover its record is changed; another one's only where it is asked to make way
+---@param others stoke.place.mover[]|stoke.world.here those within three tiles or more, without itself; or `here` of a world
+---@param tick? integer of the world; not needed with `here`
 ---@return "stands"|"moved"|"waits"|"arrived"|"near"|"stuck" what near: somebody stands at the goal, and it is beside it; stuck: no
 ---  way leads there, or nothing has moved for 60 ticks. After arrived, near and stuck the walk is over. Who stands may be moved,
 ---  too: it made way
 ---@return string|nil who the id of who is in the way
 ---Raises `argument`.
 ---
---- Example: `if town:step(ada, here:near(ada, 3), here.tick) == "arrived" then here:think(ada, "turn", {}) end`
+--- Example: `if town:step(ada, here) == "arrived" then here:think(ada, "turn", {}) end`
 function Place:step(member, others, tick)
   if getmetatable(self) ~= Place then scopes.check_self(self, Place, "place:step()") end
+  if type(member) == "table" and member.walk == nil then return "stands" end
   check_mover(self, member, "place:step")
+  if type(others) ~= "table" then
+    errors.argument("place:step: here, or a list of members, expected, got %s", errors.describe(others))
+  end
+  if others.near then others, tick = others:near(member, LOOKS), tick or others.tick end
   check_tick(tick, "place:step")
   return walk.step(self.inner, member, others, tick)
 end

@@ -64,6 +64,7 @@ end
 ---@field names? string[]|table<string, string[]>|"model" names that go before those of the lists: for all, or by a word of a quota;
 ---  "model": it gives them, and is asked again where somebody has the name
 ---@field file? string|stoke.db.database what the model has written is kept in it: the next time it is not asked
+---@field retry? boolean people whose answer did not fit the last time are asked again; otherwise that is kept, too
 ---@field options? table sampling (temperature 0.9, a seed for each person)
 ---@field at_once? integer questions at once (16); the pool orders them
 ---@field endpoint? string
@@ -76,7 +77,7 @@ end
 
 local OPTIONS = { size = "number", quotas = "table", joint = "table", seed = "number", about = "string", model = "string",
   words = "table", names = true, file = true, options = "table", at_once = "number", endpoint = "string", route = true,
-  think = true, texts = "table", timeouts = "table", deadline = "number", store = true, progress = "function" }
+  think = true, texts = "table", timeouts = "table", deadline = "number", store = true, progress = "function", retry = "boolean" }
 
 --- People of whom a word says a range get a number in it: "18-34", 27.
 local function number_in(word, random)
@@ -150,6 +151,7 @@ function M.new(given)
   local shape, fields = words.shape(where, o.words, attributes, o.names == "model")
   if not shape then return self end
   local store = o.store or kept.open(where .. ": file", o.file)
+  if not o.store then store.retry = o.retry end
   local _ <close> = setmetatable({}, { __close = function() if not o.store then store:close() end end })
   words.write({ where = where, store = store, model = o.model, seed = seed, shape = shape, fields = fields,
     about = o.about or texts.of("population_anybody", o.texts), at_once = o.at_once or 16, progress = o.progress,
@@ -258,7 +260,9 @@ function Population:relate(kind, options)
   local made = relations.draw(self, kind, options or {}, about)
   if about.edges[kind] then errors.argument("people:relate: there are relations %q already", kind) end
   for _, one in ipairs(self) do
-    if one.persona[kind] ~= nil then errors.argument("people:relate: %q is a field of a persona already", kind) end
+    if one.persona[kind] ~= nil or quotas.RESERVED[kind] then
+      errors.argument("people:relate: %q is a field of a persona already", kind)
+    end
   end
   local by_id = {}
   for _, one in ipairs(self) do by_id[one.id] = {} end

@@ -9,6 +9,7 @@
 --- With `durable = true` it is kept in the store, and is there in the next process: it is an actor, whose handler compares and
 --- sets.
 
+local combine = require "core.combine"
 local errors = require "core.errors"
 local plain = require "core.journal.plain"
 local schedules = require "core.schedule"
@@ -102,16 +103,25 @@ end
 --- Set the value; with a version only if it still is that one.
 ---@param value any plain data
 ---@param version? integer
+---@param options? { timeout?: number } seconds to wait for the store, of a durable one; without it as long as the scope lets it
 ---@return boolean set false: somebody has changed it since
----Raises `argument` for what is no data.
+---Raises `argument` for what is no data; `timeout`: it may still be set.
 ---
 --- Example: `if not board:set(value, version) then print "too late" end`
-function Shared:set(value, version)
+function Shared:set(value, version, options)
   check(self, "shared:set()")
+  options = errors.options(options, { timeout = "number" }, "shared:set")
+  if options.timeout then errors.check_seconds(options.timeout, "shared:set: timeout") end
   if version ~= nil and math.type(version) ~= "integer" then
     errors.argument("shared:set: the version must be what shared:get() gave, got %s", errors.describe(version))
   end
-  local set = self.place:write(data(self, value), version)
+  local place, copy = self.place, data(self, value)
+  local set
+  if options.timeout then
+    set = combine.timeout(options.timeout, place.write, place, copy, version)
+  else
+    set = place:write(copy, version)
+  end
   if set then told(self) end
   return set
 end
@@ -120,7 +130,8 @@ end
 --- with the new one, so it should do nothing else.
 ---@param f fun(value: any): any
 ---@return any value as it is now
----Raises what the function raises, `argument`; `limit` where it was changed by others a hundred times meanwhile.
+---Raises what the function raises, `argument` (also: it returned nothing); `limit` where it was changed by others a hundred times
+---meanwhile.
 ---
 --- Example: `board:update(function(value) value.votes = value.votes + 1 return value end)`
 function Shared:update(f)
@@ -128,6 +139,10 @@ function Shared:update(f)
   for _ = 1, TRIES do
     local value, version = self:get()
     value = f(value)
+    if value == nil then
+      errors.raise("argument", ("shared %q: the function of update returned nothing"):format(self.name),
+        { hint = "return the value, also where it is a table that the function has changed" })
+    end
     if self:set(value, version) then return value end
   end
   errors.raise("limit", ("shared %q: it was changed by others %d times while it was being updated"):format(self.name, TRIES),

@@ -49,6 +49,7 @@ Study.__name = "stoke.study"
 ---@field model string whom people are; a person's own goes before it
 ---@field judge? string the model of extract, check and score (the same)
 ---@field file? string|stoke.db.database answers of models are kept in it
+---@field retry? boolean people whose answer did not fit the last time are asked again; otherwise that is kept, too
 ---@field seed? integer of groups, orders, and the options of each question (0)
 ---@field options? table sampling of what people say (temperature 0.8, a seed for each question)
 ---@field at_once? integer questions at once (16); the pool orders them
@@ -63,7 +64,7 @@ Study.__name = "stoke.study"
 
 local OPTIONS = { people = "table", model = "string", judge = "string", file = true, seed = "number", options = "table",
   at_once = "number", endpoint = "string", route = true, think = true, texts = "table", timeouts = "table", deadline = "number",
-  progress = "function" }
+  progress = "function", retry = "boolean" }
 
 local POPULATION = { size = true, quotas = true, joint = true, about = true, words = true, names = true, model = true,
   options = true,
@@ -101,7 +102,7 @@ end
 ---@return stoke.study
 ---Raises `argument`, and with a file `db`, `os`, `denied`, `cancelled`.
 ---
---- Example: `local study <close> = stoke.study { model = "qwen2.5:3b", people = people, file = "adverts.study" }`
+--- Example: `local survey <close> = stoke.study { model = "qwen2.5:3b", people = people, file = "adverts.study" }`
 function M.new(given)
   local where = "stoke.study"
   local o = errors.options(given, OPTIONS, where)
@@ -117,6 +118,7 @@ function M.new(given)
     progress = o.progress }, Study)
   if o.people then take_people(self, where, o.people) end
   self.store = kept.open(where .. ": file", o.file)
+  self.store.retry = o.retry
   return self
 end
 
@@ -131,7 +133,7 @@ end
 ---@return stoke.population
 ---Raises what stoke.population raises; `argument` where there are people.
 ---
---- Example: `study:populate { size = 50, about = "people of Leeds", quotas = { gender = { female = 0.5, male = 0.5 } } }`
+--- Example: `survey:populate { size = 50, about = "people of Leeds", quotas = { gender = { female = 0.5, male = 0.5 } } }`
 function Study:populate(given)
   scopes.check_self(self, Study, "study:populate()")
   if self.people[1] then errors.argument "study:populate: there are people already" end
@@ -263,7 +265,7 @@ end
 ---@return integer n the number of the last turn
 ---Raises `argument`.
 ---
---- Example: `study:tell({ temper = "curious" }, "You have heard that the bakery uses only local flour.")`
+--- Example: `survey:tell({ temper = "curious" }, "You have heard that the bakery uses only local flour.")`
 function Study:tell(whom, text)
   local people = self:whom("study:tell", whom)
   if not errors.callable(text) then
@@ -282,7 +284,7 @@ end
 ---@return integer n the number of the turn
 ---Raises `argument`.
 ---
---- Example: `study:broadcast "The price of bread has doubled."`
+--- Example: `survey:broadcast "The price of bread has doubled."`
 function Study:broadcast(text) return self:tell("all", text) end
 
 --- Add what was said elsewhere: in a world, an interview, a file.
@@ -291,7 +293,7 @@ function Study:broadcast(text) return self:tell("all", text) end
 ---@return integer n the number of the turn
 ---Raises `argument`.
 ---
---- Example: `study:record { from = "ada", to = { "ben" }, text = "The bread was stale again." }`
+--- Example: `survey:record { from = "ada", to = { "ben" }, text = "The bread was stale again." }`
 function Study:record(turn)
   check_self(self, "study:record()")
   errors.options(turn, { from = "string", text = "string", to = "table" }, "study:record")
@@ -309,7 +311,7 @@ end
 ---  people; failed: why one has none: no answer fitted
 ---Raises `argument`, and what agent:run raises, such as `unreachable`; the answers that came before are kept in the file.
 ---
---- Example: `for _, a in ipairs(study:ask("all", "What would you pay for a loaf?")) do print(a.name, a.text) end`
+--- Example: `for _, a in ipairs(survey:ask("all", "What would you pay for a loaf?")) do print(a.name, a.text) end`
 function Study:ask(whom, question, options)
   local people = self:whom("study:ask", whom)
   local o = errors.options(options, { output = true }, "study:ask")
@@ -340,7 +342,7 @@ end
 ---@return { id: string, why: string }[] failed people who said nothing in a round: no answer fitted
 ---Raises as study:ask.
 ---
---- Example: `study:discuss(study:assign(5), "What keeps you from buying bread here?", { rounds = 3 })`
+--- Example: `survey:discuss(survey:assign(5), "What keeps you from buying bread here?", { rounds = 3 })`
 function Study:discuss(whom, topic, options)
   local groups = groups_of(self, "study:discuss", whom)
   local o = errors.options(options, { rounds = "number" }, "study:discuss")
@@ -411,7 +413,7 @@ end
 ---@return table<string, string|integer> group_of the group by id
 ---Raises `argument`.
 ---
---- Example: `local groups, group_of = study:assign({ "A", "B" }, { by = { "gender" } })`
+--- Example: `local groups, group_of = survey:assign({ "A", "B" }, { by = { "gender" } })`
 function Study:assign(given, options)
   local where = "study:assign"
   local o = errors.options(options, { by = "table", whom = true, name = "string" }, where)
@@ -453,7 +455,7 @@ end
 ---@return stoke.study.table
 ---Raises `argument`, and what agent:run raises.
 ---
---- Example: `local found = study:extract({ visit = "yes|no", reason = "string 1..80" }, { reworded = { "reason" } })`
+--- Example: `local found = survey:extract({ visit = "yes|no", reason = "string 1..80" }, { reworded = { "reason" } })`
 function Study:extract(shape, options)
   check_self(self, "study:extract()")
   return extract.run(self, shape, options)
@@ -464,7 +466,7 @@ end
 ---@return stoke.study.table
 ---Raises `argument`.
 ---
---- Example: `local found = study:tabulate(study:ask("all", "What would you pay?", { output = { price = "number" } }))`
+--- Example: `local found = survey:tabulate(survey:ask("all", "What would you pay?", { output = { price = "number" } }))`
 function Study:tabulate(answers)
   check_self(self, "study:tabulate()")
   return rows.of_answers("study:tabulate", answers)
@@ -476,7 +478,7 @@ end
 ---@return stoke.study.table with the columns holds, turn, why
 ---Raises `argument`, and what agent:run raises.
 ---
---- Example: `local found = study:check("{name} would recommend the bakery to a friend.")`
+--- Example: `local found = survey:check("{name} would recommend the bakery to a friend.")`
 function Study:check(claim, options)
   check_self(self, "study:check()")
   return judge.run(self, "check", claim, options)
@@ -488,7 +490,7 @@ end
 ---@return stoke.study.table with the columns score, turn, why
 ---Raises `argument`, and what agent:run raises.
 ---
---- Example: `local scores = study:score("{name} likes the advert.")`
+--- Example: `local scores = survey:score("{name} likes the advert.")`
 function Study:score(claim, options)
   check_self(self, "study:score()")
   return judge.run(self, "score", claim, options)
@@ -501,7 +503,7 @@ end
 ---@return string
 ---Raises `argument`.
 ---
---- Example: `print(study:transcript "p07")`
+--- Example: `print(survey:transcript "p07")`
 function Study:transcript(id)
   check_self(self, "study:transcript()")
   local turns = id == nil and self.turns or talk.heard(self, one(self, "study:transcript", id).id)
@@ -526,7 +528,7 @@ local FIRST = {
 ---@return { method: string, url: string, body: string, answer: string, texts: table }
 ---Raises `argument`.
 ---
---- Example: `study:explain("ask", "all", "What would you pay for a loaf?")`
+--- Example: `survey:explain("ask", "all", "What would you pay for a loaf?")`
 function Study:explain(step, ...)
   check_self(self, "study:explain()")
   local first = FIRST[step]
@@ -542,7 +544,7 @@ end
 ---@return { asked: integer, kept: integer, unused: integer, usage: stoke.usage }
 ---Raises `db`.
 ---
---- Example: `print(study:report().asked)`
+--- Example: `print(survey:report().asked)`
 function Study:report()
   scopes.check_self(self, Study, "study:report()")
   local store = self.store
@@ -553,7 +555,7 @@ end
 ---@return integer count
 ---Raises `db`.
 ---
---- Example: `study:prune()`
+--- Example: `survey:prune()`
 function Study:prune()
   scopes.check_self(self, Study, "study:prune()")
   return self.store:prune()
@@ -561,7 +563,7 @@ end
 
 --- Close the file. What `<close>` does.
 ---
---- Example: `study:close()`
+--- Example: `survey:close()`
 function Study:close()
   scopes.check_self(self, Study, "study:close()")
   self.store:close()

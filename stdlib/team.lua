@@ -10,6 +10,8 @@
 ---   debate        rounds of answers, and a judge                     vote          the answer that most give
 ---   mixture       proposals, and one answer made of them             reflect       work, criticism, work again
 ---
+--- A member may be a function, too: stoke.team.step { name =, run = }.
+---
 --- A member that fails is asked again, replaced, passed over with a word in its place, or ends the run: `retries`, `on_failure`,
 --- `substitute`. What the team itself says to models are texts, which `team:explain` shows and `texts =` replaces.
 
@@ -28,10 +30,11 @@ local ordered = require "core.ordered"
 ---@field vote fun(given: stoke.team.definition): stoke.agent
 ---@field mixture fun(given: stoke.team.definition): stoke.agent
 ---@field reflect fun(given: stoke.team.definition): stoke.agent
+---@field step fun(given: { name: string, description?: string, run: function }): stoke.agent a member that is a function
 local M = {}
 
 local PATTERNS = {}
-for name in ("round_robin selector swarm graph ledger orchestrate debate vote mixture reflect"):gmatch "%S+" do
+for name in ("round_robin selector swarm graph ledger orchestrate debate vote mixture reflect step"):gmatch "%S+" do
   PATTERNS[name] = true
 end
 

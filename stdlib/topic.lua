@@ -14,6 +14,7 @@ local errors = require "core.errors"
 local scopes = require "core.scope"
 local schedules = require "core.schedule"
 local tasks = require "core.task"
+local time = require "stoke.time"
 require "stoke.mailbox" -- what subscribers can do with theirs
 
 local M = {}
@@ -92,8 +93,10 @@ end
 --- behind.
 ---@param kind string its type
 ---@param body any plain data, or nothing
----@param options? { retain?: boolean } it is kept for those who subscribe later, until the next one that is
+---@param options? { retain?: boolean, timeout?: number } retain: it is kept for those who subscribe later, until the next one that
+---  is; timeout: seconds to wait in all, after which it goes to those who have room; without it as long as the scope lets it
 ---@return integer heard how many subscribers got it
+---@return integer missed how many had no room for it in time
 ---Raises `argument` for what is no data.
 ---
 --- Example: `news:publish("headline", { text = "It rains" })`
@@ -103,21 +106,27 @@ function Topic:publish(kind, body, options)
     errors.argument("topic:publish: the type must be a string that is not empty, got %s", errors.describe(kind))
   end
   if schedules.any then schedules.check(self.schedule, "mailbox", "topic:publish()") end
-  if options ~= nil then options = errors.options(options, { retain = "boolean" }, "topic:publish") end
+  options = errors.options(options, { retain = "boolean", timeout = "number" }, "topic:publish")
+  local timeout = options.timeout
+  if timeout then errors.check_seconds(timeout, "topic:publish: timeout") end
+  local last = timeout and time.monotonic() + timeout
   body = engine.data(("topic %q"):format(self.name), kind, body)
-  if options and options.retain then self.kept = { type = kind, body = body } end
-  local heard, list = 0, table.move(self.boxes, 1, #self.boxes, 1, {})
+  if options.retain then self.kept = { type = kind, body = body } end
+  local heard, missed, list = 0, 0, table.move(self.boxes, 1, #self.boxes, 1, {})
   for _, box in ipairs(list) do
     if not box.closed and (not box.wants or box.wants[kind]) then
       if box.drops and box.count >= box.capacity then
         box:discard()
         box.dropped = box.dropped + 1
       end
-      if box:post(kind, body) then heard = heard + 1 end
+      -- the clock is asked where it may matter, for it is an effect
+      local full = last and box.count >= box.capacity
+      local sent, why = box:post(kind, body, full and math.max(0, last - time.monotonic()) or nil)
+      if sent then heard = heard + 1 elseif why == "timeout" then missed = missed + 1 end
     end
   end
   forget_closed(self)
-  return heard
+  return heard, missed
 end
 
 --- The body of the letter that was kept last.

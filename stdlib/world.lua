@@ -108,27 +108,7 @@ local function make(def, log, origin)
 end
 
 --- A world: new, or the one in its file, at the tick to which it had come.
----@param given { name?: string, seed?: integer, file?: string, tick?: number, start?: number, state: table|fun(random): table,
----  step?: fun(member: table, here: stoke.world.here), after?: fun(state: table, here: stoke.world.here), inputs?: table<string,
----  fun(record: table, args: any, here: stoke.world.here): any>, thoughts?: table<string, { ask: function, apply?: function,
----  failed?: function, takes?: number, retries?: integer, deadline?: number, stops?: function }>, wait?: boolean, ahead?: integer,
----  reach?: number,
----  speed?: number, distance?: fun(a: table, b: table): number, tied?: fun(a: table, b: table): boolean, snapshot?: number,
----  retries?: integer, deadline?: number, at_once?: integer, cap?: integer, on_back?: fun(who: string, time: number, world:
----  stoke.world), on_open?: fun(world: stoke.world), on_close?: fun(world: stoke.world), view?: any } seed: of all random numbers
----  of steps (1); file: where it is kept, nil: in memory; tick: world seconds of a tick (1); start: world time at tick 0, seconds
----  since midnight of day 0 (0); state: { members = { ID = record }, ground = what all share, ... }; after: called once a tick,
----  after the steps; inputs: called with the record of the member, or with the whole state; thoughts: ask(q, who, time, world)
----  gives the answer, apply(member, answer, here) takes it, failed(member, { kind, message }, here) where there is none, takes:
----  world seconds from its beginning to its answer (a tick), stops(err): true ends world:run with this error instead, and the next
----  run asks again; wait: nobody moves past the moment a thought is due (true); ahead:
----  ticks that members may be ahead of the slowest, for which `reach` (how far they see) and `speed` (how far they move in a
----  tick) are needed (0); distance: between two members (of x and y, as a king goes on a chessboard); tied: members that are
----  stepped together however far apart; snapshot: world seconds between snapshots (3600); retries of a thought whose error may
----  pass (2); deadline: seconds of an attempt (600); at_once: thoughts that are worked on at the same time (1000); cap: inputs
----  that may wait (10000); on_back: called for each member after going back or resuming, with the moment from which on what its
----  thoughts did outside is to be undone; on_open: called once in the scope of the world, before anything runs; on_close: called
----  when it is closed, before its file is; view: kept as world.view, for those who show it
+---@param given stoke.world.definition
 ---@return stoke.world
 ---Raises `argument`; for a file `db`, `os`, `denied`, `cancelled`.
 ---
@@ -195,7 +175,7 @@ function World:run(options)
   if o.until_time then goal = math.min(goal, self:ticks_until(o.until_time)) end
   local guard <close> = running.claim(self) -- luacheck: ignore
   self.failure = nil -- of a run before: what failed is asked again
-  self.thoughts:begin_all()
+  self.thoughts:begin_all(true)
   local why = running.run(self, goal)
   if not self.closed then self.log:reach(self.engine.now) end
   return why

@@ -19,6 +19,7 @@ local M = {}
 ---@field outer? stoke.agent.run the run whose tool this one works for
 ---@field window? integer the context window, where the server told it in an error
 ---@field last_text? string what was said last
+---@field talk? stoke.team.talk of a team at work
 ---@field report? fun(result: stoke.agent.result) what a team adds to its result, also where that is the work of an error
 ---@field opened? table<string, stoke.memory> memories that it has opened for itself, and closes
 ---@field recalled? stoke.memory.found[] what its memory has shown it beside the question

@@ -63,8 +63,8 @@ end
 --- Modules with texts of their own, which most runs never need: they are loaded where a name is asked for that is not known yet.
 local ELSEWHERE <const> = [[stoke.team.make stoke.team.debate stoke.team.graph stoke.team.handoffs stoke.team.ledger
   stoke.team.mixture stoke.team.orchestrate stoke.team.plan stoke.team.reflect stoke.team.selector stoke.graph.extract
-  stoke.memory.think stoke.notes.ask stoke.person.words stoke.population stoke.population.persona stoke.population.words
-  stoke.study.extract stoke.study.judge stoke.study.talk]]
+  stoke.eval.judge stoke.memory.think stoke.notes.ask stoke.person.words stoke.population stoke.population.persona
+  stoke.population.words stoke.study.extract stoke.study.judge stoke.study.talk]]
 
 local whole = false
 

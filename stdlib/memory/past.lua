@@ -136,7 +136,7 @@ end
 --- Example: `past.copy(ada, ada_in_the_branch)`
 function M.copy(from, to)
   local parts, texts, vectors = {}, {}, {}
-  for i, tail in ipairs { "", "_reflected", "_past" } do parts[i] = rows_of(from, to, tail) end
+  for i, tail in ipairs { "", "_tag", "_reflected", "_past" } do parts[i] = rows_of(from, to, tail) end
   for i, row in ipairs(to.vectors and parts[1] or {}) do texts[i] = row.text end
   for i, vector in ipairs(texts[1] and to.embed.ask(texts) or {}) do
     vectors[i] = { id = parts[1][i].id, vector = vector, tags = { kind = parts[1][i].kind } }

@@ -11,6 +11,7 @@
 local errors = require "core.errors"
 local json = require "core.json"
 local time = require "stoke.time"
+local words_in = require "stoke.db.words"
 
 local M = {}
 
@@ -18,6 +19,8 @@ local M = {}
 M.FIRST = 256
 --- As many that fit the conditions of a question, or fewer, are all compared.
 M.FEW = 4096
+--- Memories that the words of a question lead to, about; of a longer question the rarest words count.
+M.LOOKED = 4000
 --- Memories that are forgotten with one statement.
 M.PART = 500
 
@@ -91,16 +94,10 @@ local function by_meaning(self, q)
     of = function(ids) return read(self.vectors:search(vector, #ids, { only = ids })) end, least = -1 }
 end
 
---- The words of a question, any of which may be there.
-local function any_of(text)
-  local words = {}
-  for word in text:gmatch "[%w\x80-\xFF]+" do words[#words + 1] = '"' .. word .. '"' end
-  return words[1] and table.concat(words, " OR ")
-end
-
 --- By their words (BM25); what has none of them has relevance 0.
 local function by_words(self, q)
-  local words, best = any_of(q.text), nil
+  local list_of, best = words_in.telling(self.db, self.name, words_in.of(q.text), M.LOOKED), nil
+  local words = list_of[1] and table.concat(list_of, " OR ")
   local function read(sql, params)
     local out = {}
     if not words then return out end

@@ -7,6 +7,7 @@ local errors = require "core.errors"
 local glob = require "stoke.tools.files.glob"
 local json = require "core.json"
 local named = require "stoke.notes.index".named
+local words_in = require "stoke.db.words"
 
 local M = {}
 
@@ -14,38 +15,8 @@ local M = {}
 M.K = 60
 --- Passages that are taken of each list, at least.
 local DEEP <const> = 50
---- Words of a question that are looked for.
-local WORDS <const> = 64
---- Half of so many passages or fewer are all looked at, whatever the words.
-local MANY <const> = 256
 
 local function list(values) return errors.check(json.encode(json.array(values))) end
-
---- The words of a question, quoted.
-local function words_of(text)
-  local words, seen = {}, {}
-  for word in text:gmatch "[%w\x80-\xFF]+" do
-    local key = word:lower()
-    if not seen[key] and #words < WORDS then words[#words + 1], seen[key] = '"' .. word .. '"', true end
-  end
-  return words
-end
-
-local COUNT = "(SELECT count(*) FROM (SELECT 1 FROM NAME_words WHERE NAME_words MATCH :w%d LIMIT :half)) AS w%d"
-
---- Those of them that tell passages apart. BM25 gives a word that is in more than half of them a weight of 0.000001, for which
---- each of those passages would be looked at; where there are no other words all count.
-local function telling(self, words)
-  local half = (self.db:one(named(self, "SELECT count(*) AS n FROM NAME")).n + 1) // 2
-  if half < MANY or not words[1] then return words end
-  local parts, params, out = {}, { half = half + 1 }, {}
-  for i, word in ipairs(words) do parts[i], params["w" .. i] = COUNT:format(i, i), word end
-  local counts = self.db:one(named(self, "SELECT " .. table.concat(parts, ", ")), params)
-  for i, word in ipairs(words) do
-    if counts["w" .. i] <= half then out[#out + 1] = word end
-  end
-  return out[1] and out or words
-end
 
 --- Ids of files that a filter takes; nil: all.
 local function files_of(self, filter)
@@ -68,7 +39,7 @@ local WORDS_SQL = "SELECT rowid AS id FROM NAME_words WHERE NAME_words MATCH :wo
 local IN_FILES = "AND rowid IN (SELECT id FROM NAME WHERE file IN (SELECT value FROM json_each(:files)))"
 
 local function by_words(self, q, files, most)
-  local words, ids = telling(self, words_of(q.text)), {}
+  local words, ids = words_in.telling(self.db, self.name, words_in.of(q.text)), {}
   if not words[1] then return ids end
   local sql = named(self, WORDS_SQL:format(files and IN_FILES or ""))
   for row in self.db:each(sql, { words = table.concat(words, " OR "), most = most,

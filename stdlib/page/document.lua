@@ -8,7 +8,7 @@ local source = require "core.source"
 local M = {}
 
 --- The scripts, in the order in which they are put together.
-local SCRIPTS = { "base", "stream", "map", "timeline", "person", "feed", "town", "main" }
+local SCRIPTS = { "base", "stream", "zoom", "map", "timeline", "person", "feed", "town", "main" }
 
 local function part(name)
   return source.document("page/" .. name) or errors.raise("internal", "the page misses its part " .. name)

@@ -2,7 +2,7 @@
 
 const KEYS = [["space", "pause, or go on"], [".", "one step"], ["< >", "slower, faster"], ["t", "the line of time; arrows move in it"],
   ["n, Esc", "back to now"], ["p", "the list of people; arrows, Enter"], ["s", "the story"],
-  ["m", "the map; once you have joined, arrows walk"], ["/", "say something, or find somebody"], ["?", "this help"]];
+  ["m", "the map; once you have joined, arrows walk"], ["+ - 0", "the map larger, smaller, all of it"], ["/", "say something, or find somebody"], ["?", "this help"]];
 
 const app = {
   may: false,

@@ -90,7 +90,8 @@ class TownMap {
     this.svg = svg("svg", { class: "town", role: "img", "aria-label": "Map", preserveAspectRatio: "xMidYMid meet" },
       this.ground, this.night, this.ties, this.goal, this.people);
     this.over = el("div", { class: "bubbles", "aria-hidden": "true" });
-    this.node = el("div", { class: "map" }, this.svg, this.over);
+    this.zoom = new Zoom(this.svg, () => this.resized());
+    this.node = el("div", { class: "map" }, this.svg, this.over, this.zoom.buttons);
     this.svg.addEventListener("click", (event) => this.clicked(event));
     new ResizeObserver(() => this.resized()).observe(this.node);
   }
@@ -135,15 +136,18 @@ class TownMap {
 
   // Names and shapes keep their size on the screen, whatever the size of the map.
   resized() {
+    if (!this.node) return;
     const box = this.box ?? { x: 0, y: 0, width: 10, height: 10 };
+    const view = this.zoom.view(box);
+    this.view = view;
     fill(this.night, { x: box.x + 0.3, y: box.y + 0.3, width: box.width - 0.6, height: box.height - 0.6, rx: 0.4 }, []);
-    this.svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
+    this.svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
     this.node.style.setProperty("--ratio", String(box.width / box.height));
     const { width, height } = this.svg.getBoundingClientRect();
     if (!width) return;
-    this.scale = Math.min(width / box.width, height / box.height);
-    this.left = (width - this.scale * box.width) / 2;
-    this.top = (height - this.scale * box.height) / 2;
+    this.scale = Math.min(width / view.width, height / view.height);
+    this.left = (width - this.scale * view.width) / 2;
+    this.top = (height - this.scale * view.height) / 2;
     this.size = Math.min(1, Math.max(0.62, this.scale / 15));
     this.svg.style.setProperty("--px", String(1 / this.scale));
     this.svg.style.setProperty("--size", String(this.size / this.scale));
@@ -153,7 +157,10 @@ class TownMap {
       node.style.display = px < 6.5 ? "none" : "";
     }
     this.node.classList.toggle("small", this.scale < 11);
-    this.node.classList.toggle("crowded", Object.keys(this.members).length > 60);
+    const { width: all, height: tall } = box; // how many tiles a member has, on the part that is seen
+    const crowd = Object.keys(this.members).length;
+    this.node.classList.toggle("crowded", crowd > 60 && all * tall * this.scale ** 2 / crowd < 9000);
+    this.node.classList.toggle("many", crowd > 200);
     this.placeBubbles();
   }
 
@@ -162,8 +169,10 @@ class TownMap {
   // `pace`: seconds on the screen between two steps of somebody who walks.
   show(members, pace) {
     this.members = members;
-    this.svg.style.setProperty("--pace", `${pace}s`);
+    if (pace !== this.pace) this.svg.style.setProperty("--pace", `${pace}s`);
+    this.pace = pace;
     this.fitBox();
+    this.follow();
     for (const [id, node] of this.nodes) {
       if (!members[id] || members[id].x === undefined) {
         node.remove();
@@ -217,7 +226,11 @@ class TownMap {
   select(id) {
     this.selected = id;
     for (const [known, node] of this.nodes) if (this.members[known]) this.dress(known, node, this.members[known]);
-    if (id && this.nodes.has(id)) this.people.append(this.nodes.get(id)); // on top
+    if (id && this.nodes.has(id)) {
+      this.zoom.moved = false;
+      this.people.append(this.nodes.get(id)); // on top
+      this.zoom.centre(this.box, ...this.middle(id));
+    }
     this.drawGoal();
   }
 
@@ -253,6 +266,15 @@ class TownMap {
   }
 
   describe(text) { this.svg.setAttribute("aria-label", text); }
+
+  // Who is looked at stays on the part of the map that is seen.
+  follow() {
+    const at = this.zoom.k > 1 && !this.zoom.moved && this.middle(this.selected);
+    if (!at) return;
+    const { x, y, width, height } = this.view;
+    const far = Math.max(Math.abs(at[0] - x - width / 2) / width, Math.abs(at[1] - y - height / 2) / height);
+    if (far > 0.35) this.zoom.centre(this.box, ...at);
+  }
 
   // ---- bubbles ----------------------------------------------------------------------------------------------------------------
 
@@ -297,7 +319,9 @@ class TownMap {
     const taken = [];
     for (const [id, { node }] of [...this.bubbles].reverse()) { // the newest has the first choice
       const head = this.onScreen(id);
-      if (!head) continue;
+      const seen = head && head[0] > -10 && head[1] > -10 && head[0] < frame.width + 10 && head[1] < frame.height + 10;
+      node.classList.toggle("unseen-bubble", !seen);
+      if (!seen) continue;
       const [width, height] = sizes.get(id);
       const best = bubblePlace(head, { width, height, lift: (GLYPH_PX + 7) * (this.size ?? 1) }, frame, taken, heads);
       taken.push(best);
@@ -309,12 +333,13 @@ class TownMap {
 
   onScreen(id) {
     const at = this.middle(id);
-    return at && [this.left + (at[0] - this.box.x) * this.scale, this.top + (at[1] - this.box.y) * this.scale];
+    return at && [this.left + (at[0] - this.view.x) * this.scale, this.top + (at[1] - this.view.y) * this.scale];
   }
 
   // ---- clicks -------------------------------------------------------------------------------------------------------------------
 
   clicked(event) {
+    if (this.zoom.moved) return; // it was pulled
     const point = this.svg.createSVGPoint();
     [point.x, point.y] = [event.clientX, event.clientY];
     const at = point.matrixTransform(this.svg.getScreenCTM().inverse());

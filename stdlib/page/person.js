@@ -1,5 +1,6 @@
 // One member: what it does now, its plan, its memories with their scores, the exact request of its last thought. And the list of all.
 
+const LISTED = 100;
 const TAGS = { thinking: "thinks", asleep: "sleeps", player: "a person" };
 
 function tagsOf(member, members, id) {
@@ -30,10 +31,12 @@ class People {
   show(members, selected, total) {
     Object.assign(this, { members, selected, total: total ?? this.total });
     const ids = Object.keys(members).sort((a, b) => byName(members[a].name, members[b].name));
-    const wanted = ids.filter((id) => !this.filter || members[id].name.toLowerCase().includes(this.filter));
+    const fits = ids.filter((id) => !this.filter || members[id].name.toLowerCase().includes(this.filter));
+    const wanted = fits.slice(0, LISTED);
+    const listed = new Set(wanted);
     this.search.hidden = ids.length < 12;
     for (const [id, node] of this.nodes) {
-      if (wanted.includes(id)) continue;
+      if (listed.has(id)) continue;
       node.remove();
       this.nodes.delete(id);
     }
@@ -42,10 +45,11 @@ class People {
       if (this.list.children[place] !== node) this.list.insertBefore(node, this.list.children[place] ?? null);
       this.dress(id, node, members[id]);
     });
-    if (!wanted.includes(this.at)) this.at = wanted.includes(selected) ? selected : wanted[0];
+    if (!listed.has(this.at)) this.at = listed.has(selected) ? selected : wanted[0];
     for (const [id, node] of this.nodes) node.tabIndex = id === this.at ? 0 : -1;
-    const hidden = (this.total ?? ids.length) - ids.length;
-    put(this.more, ids.length === 0 ? "Nobody is here." : hidden > 0 ? `And ${hidden} more, who are not shown.` : "");
+    const more = fits.length - wanted.length + (this.filter ? 0 : (this.total ?? ids.length) - ids.length);
+    put(this.more, ids.length === 0 ? "Nobody is here." : fits.length === 0 ? "Nobody has this in the name."
+      : more > 0 ? `And ${more} more: find them by name.` : "");
   }
 
   make(id, member) {

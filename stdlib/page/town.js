@@ -141,7 +141,7 @@ class Town {
     }
     const done = await attempt(order(this.id, "input", { name: this.inputName.value, args, member: this.inputMember.value || undefined }));
     if (!done) return undefined;
-    return put(this.inputResult, done.waits ? `Number ${done.number}: taken with the next step.`
+    return put(this.inputResult, done.waits ? "Taken with the next step."
       : done.result === undefined ? "Done." : asText(done.result));
   }
 
@@ -386,7 +386,7 @@ class Town {
     const done = await attempt(order(this.id, "input", { name: "join", args: { name } }));
     if (!done) return;
     if (done.waits) {
-      notice(`The world stands still: ${name} joins with its next step.`);
+      notice(`The world waits: ${name} joins with its next step.`);
       return this.awaitName(name);
     }
     this.become(done.result?.id ?? done.result);
@@ -418,7 +418,7 @@ class Town {
     if (!text || !this.me) return;
     const done = await attempt(order(this.id, "input", { name: "say", args: { text }, member: this.me }));
     if (done) this.words.value = "";
-    if (done?.waits) notice("The world stands still: your words are heard with its next step.");
+    if (done?.waits) notice("The world waits: your words are heard with its next step.");
   }
 
   walk(x, y) {
@@ -453,6 +453,9 @@ class Town {
       ".": () => may && this.stepButton.click(),
       "<": () => may && this.faster(-1),
       ">": () => may && this.faster(1),
+      "+": () => this.map.zoom.by(1.5),
+      "-": () => this.map.zoom.by(1 / 1.5),
+      0: () => this.map.zoom.reset(),
       n: () => this.look(null),
       p: () => { this.open("people"); this.people.focus(this.people.at); },
       s: () => {

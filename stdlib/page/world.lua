@@ -84,6 +84,7 @@ function View:sample(stream)
   end
   local before = self.shown
   local news, missed = take_news(self)
+  self.inputs = self.inputs or self.world:offers()
   self.shown = { clock = clock, members = seen.members, count = seen.count, text = seen.text }
   if before and stream.count > 0 then
     local changes = seen.members and look.changes(before.members or {}, seen.members) or nil
@@ -96,16 +97,22 @@ function View:sample(stream)
   self.due = time.monotonic() + math.max(EVERY, SHARE * (time.monotonic() - began))
 end
 
+--- Has the world been closed? What was seen last is shown then.
+---@return boolean
+---
+--- Example: `if view:closed() then return end`
+function View:closed() return self.world.closed == true end
+
 --- All that a browser needs to begin with.
 ---@param stream stoke.page.stream
 ---@return table
 ---
 --- Example: `local picture = view:picture(page.stream)`
 function View:picture(stream)
-  if not self.shown or time.monotonic() >= self.due then self:sample(stream) end
+  if not (self.shown and (self:closed() or time.monotonic() < self.due)) then self:sample(stream) end
   local shown = self.shown
   return { view = self.id, clock = shown.clock, map = self.map or nil, members = shown.members and json.object(shown.members),
-    count = shown.count, text = shown.text, news = json.array(self.log), inputs = json.array(self.world:offers()) }
+    count = shown.count, text = shown.text, news = json.array(self.log), inputs = json.array(self.inputs) }
 end
 
 -- ---- following --------------------------------------------------------------------------------------------------------------
@@ -153,8 +160,9 @@ end
 function View:follow(stream)
   local _ <close> = scopes.open { on_child_error = function() end } -- a world that was closed tells nothing more
   tasks.spawn(hear, { name = "page.news" }, self, stream)
-  while not self.world.closed do
+  while true do
     stream:watched()
+    if self:closed() then return end
     self:sample(stream)
     stream:sweep()
     time.sleep(math.max(self.due - time.monotonic(), 0))
@@ -233,7 +241,7 @@ local function number_in(order, name, low, high)
   return value
 end
 
---- An input, and its result where the world goes on; one that stands takes it with its next step.
+--- An input, and its result where the world goes on; one that stands, or waits for a slow thought, takes it with its next step.
 local function input(self, order)
   local name, args, member = order.name, order.args, order.member
   if type(name) ~= "string" then errors.raise("argument", "name must be the name of an input of the world") end
@@ -243,7 +251,9 @@ local function input(self, order)
   if now.paused or not now.running then
     return { number = self.world:send(name, args or {}, { member = member }), waits = true }
   end
-  local result = self.world:ask(name, args or {}, { member = member, timeout = PATIENCE })
+  local result, err = combine.try(self.world.ask, self.world, name, args or {}, { member = member, timeout = PATIENCE })
+  if err and err.kind == "timeout" then return { waits = true } end
+  if err then error(err, 0) end
   return { result = data.plain(result) }
 end
 

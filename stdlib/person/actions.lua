@@ -137,12 +137,16 @@ function M.of(where, given)
   return all
 end
 
---- The schema of one action here; nil where it cannot be done.
-local function shape(name, action, situation)
+--- Can it be done here, but for what its parameters need?
+local function offered(action, situation)
   local own = action.own
-  if not action.kinds[situation.kind] then return nil end
-  if action.at and not action.at[situation.at] then return nil end
-  if own and own.when and not own.when(situation) then return nil end
+  if not action.kinds[situation.kind] then return false end
+  if action.at and not action.at[situation.at] then return false end
+  return not own or not own.when or own.when(situation)
+end
+
+--- The JSON Schema of one action here; nil where nothing is there that a parameter needs.
+local function shape(name, action, situation)
   local properties, order = { action = { type = "string", enum = json.array { name } } }, { "action" }
   for i, param in ipairs(action.params) do
     local what = param[2]
@@ -156,9 +160,35 @@ end
 
 ---@class stoke.person.offer
 ---@field names string[] in the order in which they are shown; DONE is the last
----@field schemas table<string, stoke.Schema> of one action each
+---@field shapes table<string, table> JSON Schemas of one action each
+---@field schemas table<string, stoke.Schema> the same, made when one is needed
 ---@field all table<string, table> the actions of the world
 ---@field shape stoke.Schema of an answer
+
+local Schemas = {}
+function Schemas.__index(self, name)
+  local one = self[1][name]
+  local made = one and schema.json(one)
+  self[name] = made
+  return made
+end
+
+local function make(all, list, situation, most)
+  local possible, shapes, forms = {}, {}, {}
+  for _, name in ipairs(list) do
+    local one = shape(name, all[name], situation)
+    if one then possible[#possible + 1], shapes[name], forms[#forms + 1] = name, one, one end
+  end
+  local list_of = { type = "array", minItems = 1, maxItems = most, items = { anyOf = json.array(forms) } }
+  return { names = possible, shapes = shapes, schemas = setmetatable({ shapes }, Schemas), all = all,
+    shape = schema.json(json.object { type = "object", required = json.array { "actions" }, additionalProperties = false,
+      properties = json.object { actions = list_of } }) }
+end
+
+--- What was offered before, by the actions of the world: people are in the same situations again and again.
+local known = setmetatable({}, { __mode = "k" })
+--- Offers that are kept.
+local KEPT <const> = 256
 
 --- The actions that a situation allows.
 ---@param all table<string, table> as `of` gives them
@@ -168,20 +198,26 @@ end
 ---
 --- Example: `actions.offer(all, { kind = "free", near = {}, places = { "inn" } }, 4).names`
 function M.offer(all, situation, most)
-  local list, shapes, schemas = {}, {}, {}
+  local list = {}
   local function add(name)
-    local one = all[name] and shape(name, all[name], situation)
-    if not one then return end
-    list[#list + 1], shapes[#shapes + 1], schemas[name] = name, one, schema.json(one)
+    if all[name] and offered(all[name], situation) then list[#list + 1] = name end
   end
   for _, name in ipairs(ORDER) do add(name) end
   for _, name in ipairs(ordered.names(all)) do
     if all[name].own then add(name) end
   end
   add "DONE"
-  return { names = list, schemas = schemas, all = all, shape = schema.json(json.object {
-    type = "object", required = json.array { "actions" }, additionalProperties = false, properties = json.object {
-      actions = { type = "array", minItems = 1, maxItems = most, items = { anyOf = json.array(shapes) } } } }) }
+  local key = table.concat({ most, table.concat(list, " "), table.concat(names(situation.near), "\0"),
+    table.concat(names(situation.others), "\0"), table.concat(situation.places or {}, "\0") }, "\1")
+  local mine = known[all]
+  if not mine or mine.count >= KEPT then mine = { count = 0 } end
+  known[all] = mine
+  local offer = mine[key]
+  if not offer then
+    offer = make(all, list, situation, most)
+    mine[key], mine.count = offer, mine.count + 1
+  end
+  return offer
 end
 
 --- An action with its parameters, as a model reads it. It has no form of JSON with something in the place of a value: small models
@@ -193,7 +229,7 @@ end
 --- Example: `actions.example(offer, "REACH_OUT") --> REACH_OUT (to: Bob or Eve, text)`
 function M.example(offer, name)
   local parts = {}
-  local properties = offer.schemas[name]:json_schema().properties
+  local properties = offer.shapes[name].properties
   for i, param in ipairs(offer.all[name].params) do
     local choice = {}
     for k, word in ipairs(properties[param[1]].enum or {}) do choice[k] = tostring(word) end

@@ -10,8 +10,6 @@ local talk = require "stoke.person.talk"
 local M = {}
 
 local note, DAY <const> = record.note, 86400
---- How far a walker looks for who is in its way, in tiles.
-local LOOKS <const> = 3
 --- People who are told to be near at most; lines of a conversation that are asked with.
 local NEAR <const>, LINES <const> = 8, 20
 --- From this importance on, what happened is thought about at once.
@@ -126,7 +124,7 @@ local function night(people, def, member, here)
     go(people, member, def.home, here)
     member.doing = "going to bed"
   end
-  if member.walk then return end
+  if member.walk and member.walk.to then return end
   if not member.asleep then member.asleep, member.doing = true, "asleep" end
   if def.memory and def.reflect and not member.reflected then
     member.reflected = true
@@ -200,7 +198,7 @@ function M.step(people, member, here)
     if member.talk ~= member.came then come(people, member, here) end
   end
   local place = people.place
-  if place then place:step(member, here:near(member, LOOKS), here.tick) end
+  if place then place:step(member, here) end
 end
 
 -- ---- what a person does ---------------------------------------------------------------------------------------------------------

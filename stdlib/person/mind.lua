@@ -10,6 +10,7 @@ local json = require "core.json"
 local agents = require "stoke.agent"
 local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
+local past = require "stoke.memory.past"
 local reading = require "stoke.reading"
 local schedules = require "core.schedule"
 local schema = require "stoke.schema"
@@ -40,7 +41,7 @@ function M.open(defs, db, origin)
       local o = { name = "memory_" .. def.id, history = true }
       for name, value in next, def.memory do o[name] = value end
       kept[def.id] = memories.open(db, o)
-      if not db and origin and origin[def.id] then origin[def.id]:copy(kept[def.id]) end
+      if not db and origin and origin[def.id] then past.copy(origin[def.id], kept[def.id]) end
     end
   end
   return kept
@@ -130,6 +131,19 @@ function M.check(def) asker(def, "person_shape", schema { done = "boolean" }, 1)
 
 local function user(text) return { role = "user", content = text } end
 
+--- The same question once more, with what was wrong with the answer.
+local function once_more(def, messages, said, problems)
+  messages[2] = { role = "assistant", content = said ~= "" and said or "{}" }
+  messages[3] = user(words.again(def, problems))
+end
+
+--- What the state keeps of a question: all that the model read, and what it answered.
+local function mind_of(def, form, messages, found, said)
+  local parts = { ("[system]\n%s\n\n%s"):format(words.who(def), texts.of(form, def.texts)) }
+  for i, message in ipairs(messages) do parts[i + 1] = ("[%s]\n%s"):format(message.role, message.content) end
+  return { found = shown(found), request = table.concat(parts, "\n\n"), answer = said }
+end
+
 --- Tokens of a turn, and of a plan.
 local TURN <const>, DAY <const> = 400, 700
 
@@ -180,21 +194,22 @@ function M.turn(def, q, time, memory, seat)
   local agent, question, offer = turn_question(def, q, time, found)
   local limits = { most = def.limits.actions, said = own_lines(q, def.id) }
   if seat then seat:ready(def.model or "") end
-  local said = ask(agent, { user(question) })
+  local messages = { user(question) }
+  local said = ask(agent, messages)
   local turn, tries = turns.read(said, offer, limits), 1
   local first = turn.problems
   if not turn.actions[1] then
     tries = 2
-    local again, why = ask(agent, { user(question), { role = "assistant", content = said ~= "" and said or "{}" },
-      user(words.again(def, turn.problems)) })
-    said = again
+    once_more(def, messages, said, first)
+    local why
+    said, why = ask(agent, messages)
     turn = turns.read(said, offer, limits)
     if not turn.actions[1] then turn.failed = turn.problems[1] or why end
   end
   if turn.failed then turn.actions = { { action = "DONE" } } end
   local problems = tries == 2 and not turn.failed and first or turn.problems
   return { kind = q.kind, talk = q.talk, actions = turn.actions, problems = problems, tries = tries, failed = turn.failed,
-    mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
+    mind = mind_of(def, "person_shape", messages, found, said) }
 end
 
 -- ---- the plan of a day ----------------------------------------------------------------------------------------------------------
@@ -284,15 +299,16 @@ function M.day(def, q, time, memory, seat)
   local shape, question = M.day_shape(def, q.places), words.day(def, q, time, found)
   local agent = asker(def, "person_day_shape", shape, DAY)
   if seat then seat:ready(def.model or "") end
-  local said, spoilt = ask(agent, { user(question) })
+  local messages = { user(question) }
+  local said, spoilt = ask(agent, messages)
   local plan, why = M.read_day(def, shape, said)
   if not plan then
-    said, spoilt = ask(agent, { user(question), { role = "assistant", content = said ~= "" and said or "{}" },
-      user(words.again(def, { why })) })
+    once_more(def, messages, said, { why })
+    said, spoilt = ask(agent, messages)
     plan, why = M.read_day(def, shape, said)
   end
   return { plan = plan, failed = not plan and (why or spoilt) or nil,
-    mind = { found = shown(found), request = words.who(def) .. "\n\n" .. question, answer = said } }
+    mind = mind_of(def, "person_day_shape", messages, found, said) }
 end
 
 --- What was lived is reflected on: see memory:reflect.

@@ -301,6 +301,9 @@ function M.keep(host, here, limits)
   if speaker and speaker.player and here.time - room.last >= limits.patience then M.silent(speaker, here, limits) end
 end
 
+--- Is it on its way? Who only makes way for another one is not.
+local function walks(member) return member.walk ~= nil and member.walk.to ~= nil end
+
 --- May somebody speak now? It has the word, and those who walk there have arrived.
 ---@param member table
 ---@param here stoke.world.here
@@ -310,9 +313,9 @@ end
 function M.turn(member, here)
   local room, host = M.room(member, here)
   if not room or room.speaker ~= member.id then return false end
-  if member.walk or host.walk then return false end
+  if walks(member) or walks(host) then return false end
   for _, other in ipairs(M.others(room, member, here)) do
-    if other.walk then return false end
+    if walks(other) then return false end
   end
   return true
 end

@@ -33,7 +33,7 @@ end
 --- The name of an action that a word stands for.
 local function name_of(offer, word)
   if type(word) ~= "string" then return nil end
-  if offer.schemas[word] then return word end
+  if offer.shapes[word] then return word end
   local key = fold.key(word)
   for _, name in ipairs(offer.names) do
     if fold.key(name) == key then return name end

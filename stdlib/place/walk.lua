@@ -1,5 +1,6 @@
 --- How members of a world walk: one tile a tick, never on a blocked tile, never two on one. What a walk is at is plain data in the
---- member's own record (`walk`), and a step reads the records of others and writes this one alone, so that a world can replay it.
+--- member's own record (`walk`), and a step reads the records of others and writes this one, so that a world can replay it. Whom it
+--- asks to make way gets an empty walk: who stands looks round for such offers only then, which costs nothing where nobody walks.
 ---
 --- Who finds a tile taken goes round where that is not far, waits for who walks on, and else offers to change places: both
 --- write down with whom and at which tick, and do it together in that one. Of two who are in each other's way the one who has been
@@ -19,7 +20,7 @@ local OFFER <const> = 2
 local PATIENCE <const> = 60
 
 ---@class stoke.place.walk plain data, in a member's record
----@field to? { x: integer, y: integer }|{ spot: string } where to; nil for who only makes way
+---@field to? { x: integer, y: integer }|{ spot: string } where to; nil for who is asked to make way
 ---@field path? string the way, a letter a step
 ---@field at? integer steps done of it
 ---@field since? integer the tick at which the walk began
@@ -161,6 +162,7 @@ local function blocked(place, me, other, others, tick)
     end
     if stands and left == 1 then return finish(me, "near", other) end
     walk.swap = { x = other.x, y = other.y, tick = tick + OFFER }
+    other.walk = other.walk or {}
   end
   return "waits", other.id
 end
@@ -217,9 +219,10 @@ function M.step(place, me, others, tick)
     if what then return what, who end
     walk = me.walk
   end
-  if not walk then
+  if not walk then return "stands" end
+  if not walk.to then
     local offer = best_offer(me, others, tick)
-    if offer then accept(me, offer) end
+    if offer then accept(me, offer) else me.walk = nil end
     return "stands"
   end
   local x, y = next_tile(place, me)

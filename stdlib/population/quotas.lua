@@ -12,6 +12,8 @@ local M = {}
 
 --- People at most.
 M.MOST = 10000
+--- Fields of a person that no quota and no relation is named after.
+M.RESERVED = { id = true, name = true, text = true, file = true }
 --- Words of an attribute at most.
 local WORDS <const> = 500
 --- Sums that are this near to 1, 100 or the size are it: shares such as 1/3 are never exact.
@@ -51,9 +53,7 @@ local function attribute(where, name, given, size)
   if type(name) ~= "string" or not name:find "^%a[%w_ -]*$" or #name > 60 then
     errors.argument("%s: the name of an attribute is letters, digits, blanks, _ and -, got %s", where, errors.describe(name))
   end
-  if name == "id" or name == "name" or name == "text" then
-    errors.argument("%s: %s is a field that each person has; take another word", what, name)
-  end
+  if M.RESERVED[name] then errors.argument("%s: %s is a field with a meaning of its own; take another word", what, name) end
   if type(given) ~= "table" or next(given) == nil then
     errors.argument("%s must be shares by word, such as { female = 0.5, male = 0.5 }, got %s", what, errors.describe(given))
   end

@@ -39,8 +39,9 @@ local FIELDS = { job = "string 2..60: what the person does for a living", text =
 ---@return string[] fields
 function M.shape(where, given, attributes, naming)
   local shape, order = { name = naming and "string 2..60: given name and family name" or nil }, {}
-  if given ~= nil and (type(given) ~= "table" or given[1] ~= nil or given.name ~= nil) then
-    errors.argument("%s: words must be fields beside the name, such as { job = \"string\" }, got %s", where, errors.describe(given))
+  if given ~= nil and (type(given) ~= "table" or given[1] ~= nil or given.name ~= nil or given.file ~= nil) then
+    errors.argument("%s: words must be fields, but for `name` and `file`, such as { job = \"string\" }, got %s", where,
+      errors.describe(given))
   end
   for name, kind in next, given or FIELDS do shape[name], order[#order + 1] = kind, name end
   for _, name in ipairs(attributes) do

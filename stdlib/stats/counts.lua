@@ -181,16 +181,22 @@ local function normal_quantile(o) return distributions.normal_quantile((1 - o.le
 --- A proportion with Wilson's interval (1927), which is also good for few trials and near 0 and 1.
 ---@param k integer successes
 ---@param n integer trials
----@param options? { level?: number } 0.95
+---@param options? { level?: number, effective?: number } level: 0.95; effective: how many independent trials they are worth, where
+---  some depend on each other (all of them)
 ---@return stoke.stats.interval
 ---Raises `argument`.
 ---
 --- Example: `local r = stoke.stats.proportion(7, 20)  print(r.estimate, r.low, r.high)`
 function M.proportion(k, n, options)
   local what = "stats.proportion"
-  local o = { level = samples.level(what, errors.options(options, { level = "number" }, what).level) }
+  local given = errors.options(options, { level = "number", effective = "number" }, what)
+  local o = { level = samples.level(what, given.level) }
   k, n = check_part(what, k, n)
-  local low, high = wilson(k, n, normal_quantile(o))
+  local worth = given.effective or n
+  if not (worth > 0 and worth <= n) then
+    errors.argument("%s: effective must be above 0 and at most the %d trials, got %s", what, n, tostring(worth))
+  end
+  local low, high = wilson(worth == n and k or k / n * worth, worth, normal_quantile(o))
   return { method = "Wilson's interval", estimate = k / n, low = low, high = high, level = o.level, n = n,
     estimate_name = "proportion" }
 end

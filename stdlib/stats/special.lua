@@ -112,7 +112,8 @@ end
 --- "Significant digit computation of the incomplete beta function ratios", 1992, formula 9).
 local function beta_fraction(a, b, x, y)
   local function denominator(m)
-    return m + m * (b - m) * x / (a + 2 * m - 1) + (a + m) * (a * y - b * x + 1 + m * (1 + y)) / (a + 2 * m + 1)
+    local second = m > 0 and m * (b - m) * x / (a + 2 * m - 1) or 0 -- 0 by 0 where a = 1
+    return m + second + (a + m) * (a * y - b * x + 1 + m * (1 + y)) / (a + 2 * m + 1)
   end
   return beta_front(a, b, x, y) / continued(denominator(0), function(m)
     local at = (a + 2 * m - 1) / x

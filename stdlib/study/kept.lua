@@ -3,8 +3,10 @@
 ---
 --- The key of an answer is a digest of all that decides it: who is asked, the model, the route, the instructions, the messages, the
 --- shape of the answer, the options, and how often the very same was asked before. So an answer that was drawn at random is given
---- again, too, which a cache must not do, and the second of two equal questions has an answer of its own.
+--- again, too, which a cache must not do, and the second of two equal questions has an answer of its own. That no answer fitted is
+--- kept as well: the same question would end the same way again.
 
+local combine = require "core.combine"
 local errors = require "core.errors"
 local json = require "core.json"
 local tables = require "stoke.db.tables"
@@ -113,11 +115,17 @@ function Store:ask(q)
   local question = asked_of(q)
   local key = times(self, question)
   local answer = look(self, key)
-  if answer then
+  if answer and not (answer.failed and self.retry) then
     self.kept = self.kept + 1
+    if answer.failed then errors.raise("invalid_output", answer.failed) end
     return answer, true
   end
-  local result = M.agent(q):run(q.messages)
+  local asked = M.agent(q)
+  local result, err = combine.try(asked.run, asked, q.messages)
+  if err then
+    if err.kind == "invalid_output" then keep(self, key, q, question, { failed = err.message }) end
+    error(err, 0)
+  end
   self.asked = self.asked + 1
   usage.add(self.usage, result.usage)
   answer = { text = result.text, output = result.output }

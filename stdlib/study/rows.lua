@@ -104,12 +104,32 @@ function Table:also(name, values)
   return self
 end
 
+--- The rows with a column more for each one that was read: the turn of its cell.
+local function with_turns(self)
+  local read, columns, rows = {}, {}, {}
+  for _, name in ipairs(self.fields) do read[name] = true end
+  for _, name in ipairs(self.columns) do
+    columns[#columns + 1] = name
+    if read[name] then columns[#columns + 1] = name .. "_turn" end
+  end
+  for i, row in ipairs(self.rows) do
+    rows[i] = {}
+    for name, value in next, row do rows[i][name] = value end
+    for name, cell in next, self.cells[i] do rows[i][name .. "_turn"] = cell.turn end
+  end
+  return rows, columns
+end
+
 --- The rows, for statistics: stoke.stats.table.
+---@param options? { turns?: boolean } turns: a column more beside each that was read, such as `price_turn`
 ---@return stoke.stats.table
+---Raises `argument`.
 ---
 --- Example: `local test = stoke.stats.t_test(t:where({ advert = "A" }):column "score", t:where({ advert = "B" }):column "score")`
-function Table:table()
+function Table:table(options)
   scopes.check_self(self, Table, "table:table()")
+  local o = errors.options(options, { turns = "boolean" }, "table:table")
+  if o.turns then return stats.table(with_turns(self)) end
   return stats.table(self.rows, self.columns)
 end
 
@@ -133,21 +153,24 @@ function Table:evidence()
 end
 
 --- The rows as CSV (RFC 4180).
+---@param options? { turns?: boolean } as for table:table
 ---@return string
 ---
---- Example: `stoke.fs.write("answers.csv", found:csv())`
-function Table:csv() return self:table():csv() end
+--- Example: `stoke.fs.write("answers.csv", found:csv { turns = true })`
+function Table:csv(options) return self:table(options):csv() end
 
 --- The rows as JSON, a list of objects.
+---@param options? { turns?: boolean } as for table:table
 ---@return string
 ---
 --- Example: `stoke.fs.write("answers.json", found:json())`
-function Table:json() return self:table():json() end
+function Table:json(options) return self:table(options):json() end
 
 --- The rows, aligned for a terminal.
+---@param options? { turns?: boolean } as for table:table
 ---@return string
 ---
 --- Example: `print(found:text())`
-function Table:text() return self:table():text() end
+function Table:text(options) return self:table(options):text() end
 
 return M

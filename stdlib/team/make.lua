@@ -162,6 +162,16 @@ local CALLED <const> = { agents = "members", participants = "members", team = "m
   termination_condition = "stop", stop_when = "stop", max_rounds = "max_turns", max_messages = "max_turns",
   workers = "members", critic = "members", system = "texts", prompts = "texts", start = "begin", entry_point = "begin" }
 
+--- The name of a team, or a step.
+---@param where string
+---@param name string|nil
+---Raises `argument`.
+function M.check_label(where, name)
+  if name ~= nil and (#name > 64 or not name:find "^[%w_][%w_ .-]*$") then
+    errors.argument("%s: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", where, name)
+  end
+end
+
 local function check_names(where, given, known, pattern)
   if given[1] ~= nil then errors.argument("%s: the members stand in a list of their own: members = { writer, critic }", where) end
   for name in next, given do
@@ -179,10 +189,7 @@ local function check(where, given, pattern)
   for name, kind in next, pattern.options or {} do known[name] = kind end
   check_names(where, given, known, pattern)
   errors.options(given, known, where)
-  local name = given.name
-  if name ~= nil and (#name > 64 or not name:find "^[%w_][%w_ .-]*$") then
-    errors.argument("%s: the name must be letters, digits, `_`, `-`, `.` or blanks, at most 64; got %q", where, name)
-  end
+  M.check_label(where, given.name)
   whole(where, "max_turns", given.max_turns, 1)
   whole(where, "retries", given.retries, 0)
   if given.budget then budgets.check(given.budget, where .. ": budget") end
@@ -222,6 +229,7 @@ local function played(pattern)
   return function(run)
     local scope <close> = scopes.open { run = run } -- luacheck: ignore
     local talk = talks.new(run)
+    run.talk = talk
     run.report = function(result) talk:report(result) end
     local text, value = pattern.play(talk, run.agent)
     if run.agent.output and value == nil then text, value = shaped(talk, text) end
@@ -258,6 +266,14 @@ end
 ---@return stoke.agent.history past
 function M.first_alone(team, past)
   return team.members[1].definition, history.new(table.move(past, 1, #past, 1, {}))
+end
+
+--- The first member that has a model: the team asks its own questions with it.
+local function lead_of(members)
+  for _, member in ipairs(members) do
+    if member.definition.model or member.definition.route then return member.definition end
+  end
+  return members[1].definition
 end
 
 --- The names of what it says.
@@ -307,7 +323,7 @@ function M.team(pattern, given)
   check(where, given, pattern)
   if given.name then where = where .. " " .. given.name end
   local members = members_of(where, given.members, pattern.members or 1, pattern.most)
-  local lead, by_name = members[1].definition, {}
+  local lead, by_name = lead_of(members), {}
   for i, member in ipairs(members) do by_name[member.name] = i end
   local own = given.model ~= nil or given.route ~= nil
   local team = { label = given.name or errors.place() or "a team", name = given.name, description = given.description,

@@ -44,11 +44,29 @@ function Talk:tell(event)
   if listener then listener(event) end
 end
 
+local function escaped(text) return (text:gsub("%p", "%%%0")) end
+
+--- Texts in which a member says something under its name.
+local QUOTED <const> = { team_said = true, graph_input = true }
+
+--- What a member said, with a mark before its further lines that look like words of a member: nobody speaks for another.
+local function quoted(members, text)
+  for _, member in ipairs(members) do
+    if text:find(member.name, 1, true) then
+      text = text:gsub("\n([ \t]*%**" .. escaped(member.name) .. "%**:)", "\n> %1")
+    end
+  end
+  return text
+end
+
 --- A text of the team to a model, filled.
 ---@param name string
 ---@param about? table
 ---@return string
-function Talk:words(name, about) return texts.of(name, self.team.texts, about) end
+function Talk:words(name, about)
+  if QUOTED[name] then about.text = quoted(self.team.members, about.text) end
+  return texts.of(name, self.team.texts, about)
+end
 
 --- A text of the team as the one message that is asked.
 ---@param name string
@@ -432,8 +450,6 @@ function Talk:decide(agent, messages, shorter)
 end
 
 -- ---- what is said -------------------------------------------------------------------------------------------------------------
-
-local function escaped(text) return (text:gsub("%p", "%%%0")) end
 
 --- What a member said, without its own name before it: small models copy the form of what they read.
 local function cleaned(member, text)

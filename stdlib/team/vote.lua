@@ -111,6 +111,12 @@ function PATTERN.make(team, given, where)
   make.whole(where, "votes", given.votes, 1)
   make.whole(where, "at_once", given.at_once, 1)
   team.votes = given.votes or #team.members > 1 and #team.members or VOTES
+  for _, member in ipairs(team.members) do
+    local options = member.definition.options
+    if team.votes > #team.members and type(options) == "table" and options.temperature == 0 then
+      errors.argument("%s: %s has temperature 0: its votes would be one answer, said several times", where, member.name)
+    end
+  end
   team.at_once = given.at_once or team.votes
   team.by = function(result)
     local key = (given.by or M.key)(result)

@@ -5,6 +5,45 @@ local ordered = require "core.ordered"
 
 local M = {}
 
+---@class stoke.world.thought
+---@field ask fun(q: any, who: string, time: number, world: stoke.world): any what is done outside of the steps; gives the answer.
+---  q: what here:think was given; time: of its beginning
+---@field apply? fun(member: table, answer: any, here: stoke.world.here, who: string) takes the answer, as a step does
+---@field failed? fun(member: table, err: { kind: string, message: string }, here: stoke.world.here, who: string) if there is none
+---@field takes? number world seconds from its beginning to its answer (a tick)
+---@field retries? integer attempts more, where the error may pass (the world's)
+---@field deadline? number seconds of an attempt (the world's)
+---@field stops? fun(err: stoke.error): boolean true: world:run ends with this error, and the next run asks again
+
+---@class stoke.world.definition
+---@field state table|fun(random: stoke.world.random): table { members = { ID = record }, ground = what all share, ... }
+---@field step? fun(member: table, here: stoke.world.here) for each member and tick; without members step(state, here)
+---@field inputs? table<string, fun(record: table, args: any, here: stoke.world.here): any> they get the record of the member, or
+---  the whole state
+---@field thoughts? table<string, stoke.world.thought>
+---@field after? fun(state: table, here: stoke.world.here) called once a tick, after the steps
+---@field name? string "world"
+---@field seed? integer of all random numbers of steps (1)
+---@field file? string where it is kept; nil: in memory
+---@field tick? number world seconds of a tick (1)
+---@field start? number world time at tick 0: seconds since midnight of day 0 (0)
+---@field snapshot? number world seconds between snapshots (3600)
+---@field wait? boolean nobody moves past the moment a thought is due (true)
+---@field reach? number how far members see and change others
+---@field speed? number how far they move in a tick, for `ahead`
+---@field ahead? integer ticks that members may be ahead of the slowest; needs reach and speed (0)
+---@field distance? fun(a: table, b: table): number between two members (of x and y, as a king goes on a chessboard)
+---@field tied? fun(a: table, b: table): boolean members that see each other, and are stepped together, however far apart
+---@field retries? integer of a thought whose error may pass (2)
+---@field deadline? number seconds of an attempt of a thought (600)
+---@field at_once? integer thoughts that are worked on at the same time (1000)
+---@field cap? integer inputs that may wait (10000)
+---@field on_open? fun(world: stoke.world) called once in the scope of the world, before anything runs
+---@field on_back? fun(who: string, time: number, world: stoke.world) called for each member after going back, in a branch and after
+---  resuming, with the moment from which on what its thoughts did outside is to be undone
+---@field on_close? fun(world: stoke.world) called when it is closed, before its file is
+---@field view? any kept as world.view, for those who show it
+
 local KNOWN = { name = "string", seed = "number", file = "string", tick = "number", start = "number", state = true,
   step = "function", after = "function", inputs = "table", thoughts = "table", wait = "boolean", ahead = "number",
   reach = "number", speed = "number", distance = "function", tied = "function", snapshot = "number",

@@ -23,8 +23,12 @@ local chebyshev <const> = definition.chebyshev
 
 ---@class stoke.world.apart
 ---@field at table<string, integer> the tick that is next, by the ids of members
----@field count table<integer, integer> how many members are in a tick; nil: none
----@field front integer the furthest of these
+---@field levels table<integer, table[]> the members in a tick, in the order of ids
+---@field rank table<string, integer> the places of members in that order
+---@field safe table<string, integer> the last tick in which a member is too far from all others to be affected
+---@field held table<string, { who: string, tick: integer }> whom a member waits for, as long as that one is in this tick
+---@field front integer the furthest tick
+---@field done integer ticks in which somebody was stepped, of the last pass
 ---@field rows stoke.world.row[] answers that were applied, in ticks that are not committed
 
 --- Members may come apart from now on.
@@ -33,21 +37,70 @@ local chebyshev <const> = definition.chebyshev
 ---
 --- Example: `engine.apart = order.begin(engine)`
 function M.begin(engine)
-  local at, now = {}, engine.now
-  for _, member in ipairs(engine.list) do at[member.id] = now end
-  return { at = at, count = { [now] = #engine.list }, front = now, rows = {} }
+  local at, rank, now, list = {}, {}, engine.now, engine.list
+  for i, member in ipairs(list) do at[member.id], rank[member.id] = now, i end
+  return { at = at, rank = rank, levels = { [now] = table.move(list, 1, #list, 1, {}) }, safe = {}, held = {}, front = now,
+    done = 0, rows = {} }
 end
 
 -- ---- who waits for whom --------------------------------------------------------------------------------------------------------
 
---- Can a member in a tick be affected by one that is behind?
-local function held_back(def, apart, member, behind)
-  local at, reach, speed, distance, tied = apart.at, def.reach, def.speed, def.distance, def.tied
-  local tick = at[member.id]
-  for i = 1, #behind do
-    local other = behind[i]
-    if distance(member, other) <= reach + speed * (tick - at[other.id] + 2) or tied and tied(member, other) then return true end
+--- The nearest of all others, as far as that counts: how much farther it is than it may be.
+---@return number margin
+---@return table|nil behind one that is behind and can affect it
+local function nearest(engine, member, tick)
+  local def, at, list = engine.def, engine.apart.at, engine.list
+  local reach, speed, distance, tied = def.reach, def.speed, def.distance, def.tied
+  local margin = math.huge
+  for i = 1, #list do
+    local other = list[i]
+    if other ~= member then
+      local own = at[other.id]
+      local room = distance(member, other) - reach - speed * (tick - own + 2)
+      if tied and tied(member, other) then room = 0 end
+      if room <= 0 and own < tick then return room, other end
+      if room < margin then margin = room end
+    end
   end
+  return margin
+end
+
+--- The same for the distance that worlds have where they say nothing, and without ties: this is where most of the time is spent.
+local function nearest_by_chess(engine, member, tick)
+  local def, at, list = engine.def, engine.apart.at, engine.list
+  local x, y, speed, now, margin = member.x, member.y, def.speed, engine.now, math.huge
+  if not x or not y then return margin end
+  local base = def.reach + speed * (tick - now + 2) -- how far those who are last must be
+  for i = 1, #list do
+    local other = list[i]
+    local dx, dy = other.x, other.y
+    if dx and dy and other ~= member then
+      dx, dy = dx - x, dy - y
+      if dx < 0 then dx = -dx end
+      if dy < 0 then dy = -dy end
+      if dy > dx then dx = dy end
+      if dx - base < margin or dx <= base then -- else it is not the nearest, wherever it is
+        local own = at[other.id]
+        local room = dx - base + speed * (own - now)
+        if room <= 0 and own < tick then return room, other end
+        if room < margin then margin = room end
+      end
+    end
+  end
+  return margin
+end
+
+--- Compare a member with all others: can one that is behind affect it? If not, for how long can nobody?
+---@return boolean held
+local function look(engine, member, tick)
+  local def, apart = engine.def, engine.apart
+  local margin, behind = (def.bounded and not def.tied and nearest_by_chess or nearest)(engine, member, tick)
+  if behind then
+    apart.held[member.id] = { who = behind.id, tick = apart.at[behind.id] }
+    return true
+  end
+  local ticks = margin > 0 and math.min(math.ceil(margin / (2 * def.speed)), 1 << 30) or 0 -- speed may be 0
+  apart.safe[member.id], apart.held[member.id] = tick + ticks - 1, nil
   return false
 end
 
@@ -110,29 +163,59 @@ end
 
 -- ---- a tick of those who can ---------------------------------------------------------------------------------------------------
 
---- The members in a tick, and those behind it, each in the order of ids.
-local function level(engine, tick)
-  local at, here, behind = engine.apart.at, {}, {}
-  for _, member in ipairs(engine.list) do
-    local own = at[member.id]
-    if own == tick then here[#here + 1] = member elseif own < tick then behind[#behind + 1] = member end
-  end
-  return here, behind
+--- Does it wait, for a thought of its own or for one that is behind?
+local function is_stuck(engine, answers, member, tick)
+  local apart, id = engine.apart, member.id
+  local entry, held = engine.thinking[id], apart.held[id]
+  if entry and entry.due <= tick and not answers[id] then return true end
+  if held and apart.at[held.who] == held.tick then return true end
+  return (apart.safe[id] or -1) < tick and look(engine, member, tick)
 end
 
---- Those of a tick who can be stepped now.
-local function free(engine, answers, tick)
-  local def, apart, thinking = engine.def, engine.apart, engine.thinking
-  local list, behind = level(engine, tick)
-  local up, stuck, out = groups(def, list), {}, {}
-  for i, member in ipairs(list) do
-    local entry = thinking[member.id]
-    if entry and entry.due <= tick and not answers[member.id] or not stuck[up[i]] and held_back(def, apart, member, behind) then
-      stuck[up[i]] = true
+--- Of those who are near to others, the ones whose whole group can go.
+local function free_groups(def, crowd, stuck, free)
+  local up, waits = groups(def, crowd), {}
+  for i, member in ipairs(crowd) do
+    if stuck[member] then waits[up[i]] = true end
+  end
+  for i, member in ipairs(crowd) do
+    if not waits[up[i]] then free[member] = true end
+  end
+end
+
+--- Those of a tick who can be stepped now, and those who cannot, each in the order of ids.
+local function divide(engine, answers, tick)
+  local apart, list = engine.apart, engine.apart.levels[tick]
+  local safe, free, stuck, crowd, movable = apart.safe, {}, {}, {}, false
+  for i = 1, #list do
+    local member = list[i]
+    local waits = is_stuck(engine, answers, member, tick)
+    if (safe[member.id] or -1) < tick then -- others may be near
+      crowd[#crowd + 1] = member
+      if waits then stuck[member] = true else movable = true end
+    elseif not waits then
+      free[member] = true
     end
   end
-  for i, member in ipairs(list) do
-    if not stuck[up[i]] then out[#out + 1] = member end
+  if movable then free_groups(engine.def, crowd, stuck, free) end
+  local go, stay = {}, {}
+  for i = 1, #list do
+    local member = list[i]
+    if free[member] then go[#go + 1] = member else stay[#stay + 1] = member end
+  end
+  return go, stay
+end
+
+--- Two lists in the order of ids, as one.
+local function merged(a, b, rank)
+  if not b then return a end
+  local out, i, k = {}, 1, 1
+  for n = 1, #a + #b do
+    if k > #b or i <= #a and rank[a[i].id] < rank[b[k].id] then
+      out[n], i = a[i], i + 1
+    else
+      out[n], k = b[k], k + 1
+    end
   end
   return out
 end
@@ -154,18 +237,19 @@ local function step(engine, answers, list, tick)
   end
   engine:step(list, tick)
   for _, member in ipairs(list) do apart.at[member.id] = tick + 1 end
-  local left, count = apart.count[tick] - #list, apart.count
-  count[tick], count[tick + 1] = left > 0 and left or nil, (count[tick + 1] or 0) + #list
   if tick + 1 > apart.front then apart.front = tick + 1 end
 end
 
 --- Go through the ticks from the last one on, and step who can be stepped.
 local function pass(engine, answers, limit, most)
   local apart, tick, done = engine.apart, engine.now, 0
+  local levels = apart.levels
   while tick < limit and tick <= apart.front and done < most do
-    local list = apart.count[tick] and free(engine, answers, tick)
-    if list and list[1] then
-      step(engine, answers, list, tick)
+    local go, stay
+    if levels[tick] then go, stay = divide(engine, answers, tick) end
+    if go and go[1] then
+      step(engine, answers, go, tick)
+      levels[tick], levels[tick + 1] = stay[1] and stay or nil, merged(go, levels[tick + 1], apart.rank)
       done = done + 1
     end
     tick = tick + 1
@@ -194,7 +278,7 @@ end
 --- Example: `local tick = order.slowest(engine)`
 function M.slowest(engine)
   local apart, tick = engine.apart, engine.now
-  while not apart.count[tick] and tick < apart.front do tick = tick + 1 end
+  while not apart.levels[tick] and tick < apart.front do tick = tick + 1 end
   return tick
 end
 

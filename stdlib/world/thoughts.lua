@@ -54,6 +54,12 @@ local function told(err)
   return { kind = err.kind, message = err.message, hint = rawget(err, "hint") }
 end
 
+--- It is asked again: what it did outside of the world is undone.
+local function undo(self, who, entry)
+  local world = self.world
+  if world.def.on_back then world.def.on_back(who, world.engine:time(entry.begun), world) end
+end
+
 --- What ends the run of the world: the thought is under way as before, and is asked again by the next run.
 local function stopped(self, who, entry, err)
   local said = ("world %q: the thought %q of %q failed: %s"):format(self.world.def.name, entry.name, who, err.message)
@@ -78,6 +84,7 @@ local function think(self, who, entry, thought)
       break
     end
     time.sleep(math.min(PAUSE * 2 ^ (try - 1), LONGEST))
+    undo(self, who, entry)
   end
   permit:release()
   return row
@@ -143,10 +150,11 @@ function Thoughts:begin(who, entry)
   self.tasks[who] = task
 end
 
---- Those that are under way and not worked on are begun: at first, and after going back.
+--- Those that are under way and not worked on are begun: at first, after going back, and where one has stopped the world.
+---@param anew? boolean what they did outside of the world is undone before
 ---
 --- Example: `thoughts:begin_all()`
-function Thoughts:begin_all()
+function Thoughts:begin_all(anew)
   local thinking, list = self.world.engine.thinking, {}
   for who, entry in next, thinking do list[#list + 1] = { who, entry } end
   table.sort(list, function(a, b)
@@ -154,7 +162,11 @@ function Thoughts:begin_all()
     return a[1] < b[1]
   end)
   for _, one in ipairs(list) do
-    if not self.tasks[one[1]] then self:begin(one[1], one[2]) end
+    local who, entry = one[1], one[2]
+    if not self.tasks[who] then
+      if anew and not self.answers[who] then undo(self, who, entry) end
+      self:begin(who, entry)
+    end
   end
 end
 

@@ -64,7 +64,7 @@ local function days()
   for _, ending in ipairs { "", "-lock", "-wal", "-shm" } do os.remove(FILE .. ending) end
 end
 
-local THINKERS <const>, ROUNDS <const> = 1000, 10
+local THINKERS <const>, ROUNDS <const> = 1000, 2
 
 -- What keeps a slot for 20 ms.
 local function model_of(slots)
@@ -145,7 +145,7 @@ stoke.main(function()
   if ticks then return idle(ticks) end
   days()
   snapshots()
-  thousand(50)
+  thousand(16)
   local lock, one = rooms(0)
   local order, other = rooms(200)
   figure("twenty in ten rooms: lock step", lock, "s")

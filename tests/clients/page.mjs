@@ -117,12 +117,11 @@ await run({
     await clean(page);
   },
 
-  async "what is said stands over the head and in the story, as text and never as markup"() {
+  async "what is said is told in the story, as text and never as markup"() {
     await runs();
     const page = await at();
     const found = await page.until(() => [...document.querySelectorAll(".feed .spoken")].some((node) => node.textContent.includes("<img")));
     assert(found, "the hostile words are told");
-    await page.until(() => document.querySelector(".bubble"));
     assert(await page.run(() => document.querySelectorAll("img, main script").length) === 0, "no markup came of it");
     assert(await page.run(() => document.title) === "town", "no script ran");
     await clean(page);
@@ -158,7 +157,7 @@ await run({
     await clean(page);
   },
 
-  async "words that are typed are said to who is near"() {
+  async "words that are typed are said to who is near, and stand over the head, as text"() {
     await runs();
     const page = await at();
     const join_ = await fetch(`${home}/do`, { method: "POST", headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
@@ -172,10 +171,13 @@ await run({
       const { members } = await (await fetch("/look")).json();
       return Object.values(members).some((one) => one.name !== "Sam" && !one.player && Math.max(Math.abs(one.x - members.sam.x), Math.abs(one.y - members.sam.y)) <= 3);
     });
-    await page.type("What a fine town this is!");
+    await page.type('What a <b>fine</b> town <img src=x onerror="document.title=3"> this is!');
     await page.press("Enter");
     await page.until(() => document.getElementById("words").value === "");
-    await page.until(() => [...document.querySelectorAll(".feed .spoken")].some((node) => node.textContent.includes("What a fine town this is!")));
+    await page.until(() => [...document.querySelectorAll(".bubble")].some((node) => node.textContent.startsWith("Sam: What a <b>fine</b> town <img")));
+    await page.until(() => [...document.querySelectorAll(".feed .spoken")].some((node) => node.textContent.includes("What a <b>fine</b> town <img")));
+    assert(await page.run(() => document.querySelectorAll("img, .bubble p b b, .feed q b").length) === 0, "no markup came of it");
+    assert(await page.run(() => document.title) === "town", "no script ran");
     await page.click(".say button:last-child");
     await page.until(() => !document.querySelector(".join > .main").hidden);
     await clean(page);
@@ -220,6 +222,26 @@ await run({
     await page.click("dialog .danger");
     await page.until(async () => (await (await fetch("/look")).json()).clock.time < 28800 + 300);
     await page.until(() => document.querySelector(".past").hidden);
+    await clean(page);
+  },
+
+  async "the map is made larger, pulled, and all of it is seen again"() {
+    const page = await at();
+    const seen = () => page.run(() => document.querySelector(".town").getAttribute("viewBox"));
+    const all = await seen();
+    await page.click('.zoom button[aria-label^="Larger"]');
+    const part = await seen();
+    assert(Number(part.split(" ")[2]) < Number(all.split(" ")[2]), part);
+    const { x, y } = await page.place("svg.town");
+    await page.send("Input.dispatchMouseEvent", { type: "mousePressed", x, y, button: "left", clickCount: 1 });
+    for (const step of [10, 40, 80]) await page.send("Input.dispatchMouseEvent", { type: "mouseMoved", x: x + step, y, button: "left", buttons: 1 });
+    await page.send("Input.dispatchMouseEvent", { type: "mouseReleased", x: x + 80, y, button: "left", clickCount: 1 });
+    assert(Number((await seen()).split(" ")[0]) < Number(part.split(" ")[0]), "it was pulled to the right");
+    assert(await page.run(() => document.querySelector(".person").hidden), "that was no click");
+    await page.press("-", "0");
+    assert(await seen() === all, "all of it");
+    await page.send("Input.dispatchMouseEvent", { type: "mouseWheel", x, y, deltaX: 0, deltaY: -100 });
+    await page.until((whole) => document.querySelector(".town").getAttribute("viewBox") !== whole, all);
     await clean(page);
   },
 

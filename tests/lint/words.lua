@@ -44,7 +44,7 @@ end
 return {
   name = "words",
   folders = { "host", "lua", "stdlib", "agents", "tests", "docs", "README.md", "CHANGELOG.md", ".ci" },
-  endings = { "c", "h", "lua", "sh", "md", "mjs", "js", "run", "json" },
+  endings = { "c", "h", "lua", "sh", "md", "mjs", "js", "html", "css", "run", "json" },
   check = function(path, text, report)
     for n, line in source.lines(text) do
       for _, mark in ipairs(MARKS) do

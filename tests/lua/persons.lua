@@ -104,4 +104,52 @@ function M.town(brain, more)
   return stoke.person.people(given)
 end
 
+-- ---- malformed turns ------------------------------------------------------------------------------------------------------------
+
+local WORDS = { "TALK", "REACH_OUT", "GO", "DO", "EAT", "GIVE", "DONE", "THINK", "action", "actions", "text", "to", "Bob", "inn",
+  "moon", "calm", "", " ", "\n", "\0", "null", "\u{1F600}", "\xff\xfe", "}", "{", "[", "]", "\"", "'", ":", ",", "```json", "1e999",
+  "-0",
+  "<think>", "</think>", "true", "\\u0000", "\\ud800", "None", "{{{{", "]]]]", "//", "/*" }
+
+--- A value that has something of a turn.
+local function any_value(random, depth)
+  local pick = random:int(1, depth > 0 and 10 or 6)
+  if pick == 1 then return random:int(-5, 5) end
+  if pick == 2 then return random:int(1, 2) == 1 end
+  if pick == 3 then return json.null end
+  if pick <= 6 then return (WORDS[random:int(1, #WORDS)]:rep(random:int(1, 3)):gsub("[\x80-\xff]", "?")) end
+  local out = {}
+  if pick <= 8 then
+    for i = 1, random:int(0, 20) do out[i] = any_value(random, depth - 1) end
+    return json.array(out)
+  end
+  for _ = 1, random:int(0, 5) do
+    out[(WORDS[random:int(1, #WORDS)]:gsub("[\x80-\xff]", "?"))] = any_value(random, depth - 1)
+  end
+  return json.object(out)
+end
+
+local GOOD = { '{"actions": [{"action": "GO", "place": "inn"}, {"action": "THINK", "thought": "I am hungry.", "mood": "glad"}]}',
+  '{"actions": [{"action": "TALK", "text": "Good morning, Bob!"}, {"action": "DONE"}]}',
+  '{"actions": [{"action": "EAT", "what": "pie", "pieces": 2}, {"action": "REACH_OUT", "to": "Eve", "text": "Have some."}]}',
+  '{"actions": [{"action": "THINK", "thought": "Who is that?", "mood": "afraid"}, {"action": "ACCEPT", "text": "Yes?"}]}' }
+
+--- A text that is a turn, but for a few bytes; or words; or some value.
+function M.malformed(random)
+  local kind = random:int(1, 4)
+  if kind == 1 then return json.encode(any_value(random, 3)) end
+  if kind == 2 then
+    local parts = {}
+    for i = 1, random:int(0, 30) do parts[i] = WORDS[random:int(1, #WORDS)] end
+    return table.concat(parts, random:int(1, 2) == 1 and " " or "")
+  end
+  local text = GOOD[random:int(1, #GOOD)]
+  if kind == 3 then return text:sub(1, random:int(0, #text)) end
+  for _ = 1, random:int(1, 6) do
+    local at = random:int(1, #text)
+    text = text:sub(1, at - 1) .. WORDS[random:int(1, #WORDS)] .. text:sub(at + random:int(0, 4))
+  end
+  return text
+end
+
 return M

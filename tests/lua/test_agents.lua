@@ -46,6 +46,7 @@ local WORDS = {
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
   ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
+  ["triage.lua"] = { "Hi" },
 }
 
 -- All at once: they mostly wait.
@@ -324,7 +325,8 @@ test("focusgroup: a table with the turn of each value, statistics; run again it 
     local evidence = stoke.csv.decode(fs.read(place.path .. "/bread-evidence.csv"))
     t.eq(#rows, 8)
     for _, cell in ipairs(evidence) do -- each value of the table has its turn, and what was said there
-      t.eq(rows[tonumber(cell.row)][cell.field], cell.value)
+      local row = rows[tonumber(cell.row)]
+      t.eq({ row[cell.field], row[cell.field .. "_turn"] }, { cell.value, cell.turn })
       t.ok(tonumber(cell.turn) > 8 and #cell.quote > 0, cell.turn)
     end
     t.contains(try().stdout, "; 0 questions asked, ")
@@ -427,6 +429,22 @@ test("coder: Ctrl-C puts the folder back, too", { real = true }, function(t)
   t.eq(coder:wait().code, 130)
   t.ok(table.concat(rest, "\n"):find("is as it was", 1, true), table.concat(rest, "\n"))
   same(t, "tests/agents/coder", place.path)
+end)
+
+-- ---- triage -------------------------------------------------------------------------------------------------------------------
+
+test("triage: sorts one message, and as an evaluation tells which model is enough", { real = true }, function(t)
+  t.eq(good(t, scripted("triage", { "I was charged twice." })).stdout, '{"topic":"billing","urgent":true}\n')
+  local place <close> = folder()
+  local store = place.path .. "/state.db"
+  local function eval(...)
+    return start { "eval", "agents/triage.lua", "--sim=tests/agents/triage.lua", "--store", store, "-m",
+      "llama3.2:3b,qwen2.5:3b", ... }
+  end
+  local r = good(t, eval("--threshold", "0.9", "--failures", "0"))
+  t.ok(r.stdout:find("\nqwen2.5:3b is enough: the smallest model that passes at least 90 %\n", 1, true), r.stdout)
+  t.ok(r.stdout:find("\nllama3.2:3b: equal topic 12 of 16, equal urgent 10 of 16\n", 1, true), r.stdout)
+  t.ok(fs.stat(place.path .. "/evals.db") ~= nil, "runs are kept beside the store")
 end)
 
 -- ---- the older ones -------------------------------------------------------------------------------------------------------------

@@ -276,6 +276,18 @@ test("topic: a subscriber that is behind keeps the publisher waiting, or lets th
   t.eq({ drops.dropped, drops:receive().body, drops:receive().body }, { 3, 4, 5 })
 end)
 
+test("topic: who publishes waits as long as it says, and then goes on with who has room", function(t)
+  local news = stoke.topic "patient news"
+  local slow <close> = news:subscribe { capacity = 1 }
+  local quick <close> = news:subscribe()
+  t.eq({ news:publish("a", 1, { timeout = 5 }) }, { 2, 0 })
+  local began = stoke.time.monotonic()
+  t.eq({ news:publish("b", 2, { timeout = 5 }) }, { 1, 1 })
+  t.near(stoke.time.monotonic() - began, 5, 0.1)
+  t.eq({ slow.count, quick:receive().body, quick:receive().body }, { 1, 1, 2 })
+  t.match(t.raises("argument", news.publish, news, "c", 3, { timeout = -1 }).message, "timeout")
+end)
+
 test("topic: subscribers that come and go leave nothing behind, also where nobody publishes", function(t)
   local news = stoke.topic "quiet news"
   local stays <close> = news:subscribe()
@@ -345,6 +357,15 @@ test("shared: updates that wait in their middle lose nothing", function(t)
     end
   end)
   t.eq(board:get().n, 40)
+end)
+
+test("shared: an update that returns nothing is told, and changes nothing", function(t)
+  local board = stoke.shared("forgetful", { votes = 1 })
+  local err = t.raises("argument", board.update, board, function(value) value.votes = 2 end)
+  t.match(err.hint, "return the value")
+  t.eq(board:get().votes, 1)
+  t.eq(board:set({ votes = 3 }, nil, { timeout = 1 }), true)
+  t.match(t.raises("argument", board.set, board, 1, nil, { timeuot = 1 }).message, "did you mean timeout")
 end)
 
 test("shared: changes are heard, those that come at once as one", function(t)

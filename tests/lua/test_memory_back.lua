@@ -110,3 +110,13 @@ test("without a history a memory does not go back, and with one it forgets nothi
   t.match(t.raises("argument", kept.forget, kept, { keep = 1 }).message, "forgets nothing")
   t.match(t.raises("argument", kept.back, kept, "now").message, "a number of seconds")
 end)
+
+test("a copy has the tags, the words and the vectors, too", function(t)
+  local memory <close> = stoke.memory(nil, { history = true, embed = letters })
+  memory:add("Ada prefers tea.", { tags = { user = "ada" } })
+  memory:add("Bob bakes.", { tags = { user = "bob", old = true } })
+  local other <close> = stoke.memory(nil, { history = true, embed = letters })
+  memory:copy(other)
+  t.eq(other:search("tea", { tags = { old = true }, touch = false })[1].text, "Bob bakes.")
+  t.eq({ #other:list { tags = { user = "ada" } }, #other:list { match = "bakes" }, other.vectors:count() }, { 1, 1, 2 })
+end)

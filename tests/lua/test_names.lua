@@ -167,7 +167,8 @@ end)
 
 test("names: what is told of a foreign name is an option or a member there is", function(t)
   for module, members in pairs(foreign.members) do
-    local is_class = ({ ["stoke.agent"] = true, ["stoke.tool"] = true, ["stoke.schema"] = true })[module]
+    local is_class = ({ ["stoke.agent"] = true, ["stoke.tool"] = true, ["stoke.schema"] = true, ["stoke.study"] = true,
+      ["stoke.population"] = true })[module]
     local ok, real = pcall(require, module)
     if ok and not is_class and module:find "^stoke%.?%l*$" and type(real) == "table" then
       for name, here in pairs(members) do

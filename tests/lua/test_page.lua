@@ -418,7 +418,35 @@ end)
 
 -- ---- the end --------------------------------------------------------------------------------------------------------------------
 
-test("closing the page ends the streams; closing the world leaves what was shown", function(t)
+test("a world that was closed stays as it was seen last, until another one of its name takes its place", function(t)
+  local place <close> = watching.open()
+  place:order { ["do"] = "step", count = 4 }
+  place.world:stop()
+  place.runner:await()
+  place.world:close()
+  local browser <close> = watching.browser(place)
+  t.eq(browser:wait(function() return true end).clock.tick, 4)
+  local other <close> = watching.world { start = 0 }
+  place.page:show(other)
+  browser:wait(function(now) return now.clock.time == 0 end)
+  t.eq(#browser.hello.views, 1)
+  place.world = nil
+end)
+
+test("an input that a world has not taken in ten seconds is told to wait", function(t)
+  local world = watching.world { thoughts = { slow = { ask = function() stoke.sleep(100) end, apply = function() end } },
+    step = function(member, here)
+      if here.tick == 0 and member.id == "ada" then here:think(member, "slow") end
+    end }
+  local place <close> = watching.open { world = world, speed = 100 }
+  stoke.sleep(1)
+  t.eq(place:order({ ["do"] = "input", name = "say", args = { text = "Hello" }, member = "ada" }).waits, true)
+  t.eq(place.world:look("members", "ada", "said"), nil)
+  stoke.sleep(100)
+  t.eq(place.world:look("members", "ada", "said").text, "Hello")
+end)
+
+test("closing the page ends the streams; a closed world cannot be asked", function(t)
   local place <close> = watching.open()
   local browser <close> = watching.browser(place)
   browser:wait(function() return true end)

@@ -108,7 +108,7 @@ test("a world in a file is lived on with its memories by who opens it next, and 
   do
     local people = persons.town(brain)
     local world <close> = stoke.world(people:world(options()))
-    finish(world, 22)
+    finish(world, 16)
     hash, kept = world:hash(), memories(people, world)
   end
   do
@@ -118,11 +118,11 @@ test("a world in a file is lived on with its memories by who opens it next, and 
   end
   local people, o = open()
   local world <close> = stoke.world(people:world(o))
-  finish(world, 22)
+  finish(world, 16)
   t.eq(world:hash(), hash)
   t.eq(memories(people, world), kept)
   local branch <close> = world:branch { at = 10 * HOUR, file = t.tmp() .. "/branch.world" }
-  finish(branch, 22)
+  finish(branch, 16)
   t.eq(branch:hash(), hash)
   t.eq(memories(people, branch), kept)
 end)
@@ -133,9 +133,9 @@ test("a branch in memory takes the memories along, of a world in memory or in a 
     local brain <close> = persons.brain()
     local people = persons.town(brain, { memory = { embed = embed } })
     local world <close> = stoke.world(people:world(options { file = file or nil }))
-    finish(world, 22)
+    finish(world, 16)
     local branch <close> = world:branch { at = 13 * HOUR }
-    finish(branch, 22)
+    finish(branch, 16)
     t.eq(branch:hash(), world:hash())
     t.eq(memories(people, branch), memories(people, world))
   end
@@ -164,6 +164,37 @@ test("models that write nonsense make people who do nothing, and are told once",
   t.eq(ada.feedback, { "that is no JSON with a list of actions" })
   t.match(brain.asked[#brain.asked].text, "^That did not work:\n%- that is no JSON with a list of actions\n")
   t.eq(ada.plan, { { from = 7 * HOUR, activity = "spending the day", place = "house" } })
+end)
+
+test("models that write malformed turns make legal people", function(t)
+  local n = 0
+  local brain <close> = persons.brain(function(asked)
+    if asked.kind ~= "turn" then return nil end
+    n = n + 1
+    return persons.malformed(stoke.rand.new(n))
+  end)
+  local people = persons.town(brain, { every = 120, memory = false })
+  local wrong
+  local world <close> = stoke.world(people:world(options { after = function(state)
+    wrong = wrong or lawful(people.place, state.members)
+  end }))
+  finish(world, 12)
+  t.eq(wrong, nil)
+  t.ok(n > 500, n .. " turns")
+end)
+
+test("a person is tried alone, and put among others", function(t)
+  local brain <close> = persons.brain()
+  local ada = stoke.person { id = "ada", name = "Ada", model = scripted.MODEL, endpoint = brain.url, home = "inn",
+    routine = { { "08:00", "baking", "inn" } }, persona = "A baker." }
+  t.eq(tostring(ada), "person ada")
+  t.ok(ada:turn({ near = { { id = "bob", name = "Bob" } } }).actions[1])
+  t.contains(ada:next_request().body, "A baker.")
+  t.eq(brain.asked[1].names, { "REACH_OUT", "DO", "THINK", "DONE" })
+  local people = person.people { place = persons.place(), ada }
+  t.eq({ people.defs.ada.home, people.defs.ada.routine[1].place }, { "inn", "inn" })
+  t.match(t.raises("argument", stoke.person, { id = "ada" }).message, "model is missing")
+  t.match(t.raises("argument", ada.turn, ada, { kind = "fre" }).message, "the kind of a situation")
 end)
 
 test("an answer that was cut off is done as far as it goes", function(t)
@@ -261,7 +292,7 @@ test("what is memorable is in the request, as a note of the user's side, those o
   t.match(last.text, "%- %(%w+ %w+ ?%w*%) The mill is haunted%.")
   t.eq(last.system:find("haunted", 1, true), nil)
   local mind = world:look("members", "ada", "mind")
-  t.contains(mind.request, "The mill is haunted.")
+  t.eq(mind.request, ("[system]\n%s\n\n[user]\n%s"):format(last.system, last.text)) -- all that the model read
   t.ok(mind.found[1].score > 0 and mind.found[1].recency <= 1)
 end)
 

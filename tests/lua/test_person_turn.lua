@@ -1,6 +1,7 @@
 -- What a model answers, read into legal actions: stdlib/person/turn.lua, actions.lua.
 local actions = require "stoke.person.actions"
 local json = require "stoke.json"
+local persons = require "persons"
 local stoke = require "stoke"
 local test = require "stoke.test"
 local turns = require "stoke.person.turn"
@@ -113,58 +114,12 @@ end)
 
 -- ---- 500 malformed turns -------------------------------------------------------------------------------------------------------
 
-local WORDS = { "TALK", "REACH_OUT", "GO", "DO", "EAT", "GIVE", "DONE", "THINK", "action", "actions", "text", "to", "Bob", "inn",
-  "moon", "calm", "", " ", "\n", "\0", "null", "\u{1F600}", "\xff\xfe", "}", "{", "[", "]", "\"", "'", ":", ",", "```json", "1e999",
-  "-0",
-  "<think>", "</think>", "true", "\\u0000", "\\ud800", "None", "{{{{", "]]]]", "//", "/*" }
-
---- A value that has something of a turn.
-local function value(random, depth)
-  local pick = random:int(1, depth > 0 and 10 or 6)
-  if pick == 1 then return random:int(-5, 5) end
-  if pick == 2 then return random:int(1, 2) == 1 end
-  if pick == 3 then return json.null end
-  if pick <= 6 then return (WORDS[random:int(1, #WORDS)]:rep(random:int(1, 3)):gsub("[\x80-\xff]", "?")) end
-  local out = {}
-  if pick <= 8 then
-    for i = 1, random:int(0, 20) do out[i] = value(random, depth - 1) end
-    return json.array(out)
-  end
-  for _ = 1, random:int(0, 5) do
-    out[(WORDS[random:int(1, #WORDS)]:gsub("[\x80-\xff]", "?"))] = value(random, depth - 1)
-  end
-  return json.object(out)
-end
-
-local GOOD = { '{"actions": [{"action": "GO", "place": "inn"}, {"action": "THINK", "thought": "I am hungry.", "mood": "glad"}]}',
-  '{"actions": [{"action": "TALK", "text": "Good morning, Bob!"}, {"action": "DONE"}]}',
-  '{"actions": [{"action": "EAT", "what": "pie", "pieces": 2}, {"action": "REACH_OUT", "to": "Eve", "text": "Have some."}]}',
-  '{"actions": [{"action": "THINK", "thought": "Who is that?", "mood": "afraid"}, {"action": "ACCEPT", "text": "Yes?"}]}' }
-
---- A text that is a turn, but for a few bytes; or words; or some value.
-local function malformed(random)
-  local kind = random:int(1, 4)
-  if kind == 1 then return json.encode(value(random, 3)) end
-  if kind == 2 then
-    local parts = {}
-    for i = 1, random:int(0, 30) do parts[i] = WORDS[random:int(1, #WORDS)] end
-    return table.concat(parts, random:int(1, 2) == 1 and " " or "")
-  end
-  local text = GOOD[random:int(1, #GOOD)]
-  if kind == 3 then return text:sub(1, random:int(0, #text)) end
-  for _ = 1, random:int(1, 6) do
-    local at = random:int(1, #text)
-    text = text:sub(1, at - 1) .. WORDS[random:int(1, #WORDS)] .. text:sub(at + random:int(0, 4))
-  end
-  return text
-end
-
 test("500 malformed turns in each situation give legal actions or feedback, and never raise", function(t)
   for n, situation in ipairs(SITUATIONS) do
     local offered = offer(n, 15)
     local random, legal = stoke.rand.new(n), 0
     for i = 1, 500 do
-      local text = malformed(random)
+      local text = persons.malformed(random)
       local turn = turns.read(text, offered, { most = 15 })
       local what = ("situation %d (%s), turn %d: %q"):format(n, situation.kind, i, text)
       t.ok(#turn.actions <= 15, what)

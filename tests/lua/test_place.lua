@@ -339,6 +339,27 @@ test("who stands in a doorway makes way, and is one tile away after it", functio
   t.eq({ b.x, b.y, b.walk }, { 3, 2, nil })
 end)
 
+test("in a world a step is given here; who stands looks at nobody", function(t)
+  local p = place { map = { "....." } }
+  local a, b, looks = { id = "a", x = 1, y = 1 }, { id = "b", x = 2, y = 1 }, {}
+  local here = { tick = 0, near = function(_, member, radius)
+    looks[#looks + 1] = member.id
+    t.eq(radius, 3)
+    return { member == a and b or a }
+  end }
+  t.eq({ p:step(a, here), p:step(b, here), #looks }, { "stands", "stands", 0 })
+  p:go(a, { x = 5, y = 1 }, 0)
+  for tick = 0, 6 do
+    here.tick = tick
+    p:step(a, here)
+    p:step(b, here)
+  end
+  t.eq({ a.x, b.x, b.walk }, { 5, 1, nil })
+  local last = #looks
+  p:step(b, here)
+  t.eq(#looks, last)
+end)
+
 test("where there is room nobody is asked to make way", function(t)
   local rows = { ".....", ".....", "....." }
   local p = place { map = rows }
@@ -458,5 +479,6 @@ test("who cannot walk is refused with a word", function(t)
   refused(t, "is a table with id", p.go, p, { x = 1, y = 1 }, { x = 2, y = 1 }, 0)
   refused(t, "place:go: a: the tile { x = 3, y = 1 } is blocked", p.go, p, { id = "a", x = 3, y = 1 }, { x = 2, y = 1 }, 0)
   refused(t, "the tick expected", p.go, p, { id = "a", x = 1, y = 1 }, { x = 2, y = 1 })
-  refused(t, "place:step: a: a tile is", p.step, p, { id = "a", x = 1.5, y = 1 }, {}, 0)
+  refused(t, "place:step: a: a tile is", p.step, p, { id = "a", x = 1.5, y = 1, walk = {} }, {}, 0)
+  refused(t, "here, or a list of members, expected", p.step, p, { id = "a", x = 1, y = 1, walk = {} }, nil, 0)
 end)

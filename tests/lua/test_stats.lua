@@ -52,6 +52,25 @@ test("a quantile is where the tail is what it was asked for", function(t)
   end
 end)
 
+test("few values are no limit: of two degrees of freedom, of one trial", function(t)
+  local statistic = (7 / 3) / (math.sqrt(7 / 3) / math.sqrt(3)) -- Student's tail with df = 2 is (1 - t / sqrt(t^2 + 2)) / 2
+  close(t, stats.t_test({ 1, 2, 4 }, 0).p, 1 - statistic / math.sqrt(statistic ^ 2 + 2), 1e-12, "t, df = 2")
+  for _, p in ipairs { 0.01, 0.3, 0.5, 0.9 } do
+    close(t, stats.binomial(0, 1, p, { alternative = "less" }).p, 1 - p, 1e-12, "0 of 1")
+    close(t, stats.binomial(1, 1, p, { alternative = "greater" }).p, p, 1e-12, "1 of 1")
+    close(t, stats.binomial(0, 5, p, { alternative = "less" }).p, (1 - p) ^ 5, 1e-12, "0 of 5")
+  end
+  t.eq(stats.binomial(0, 1).p, 1.0)
+end)
+
+test("trials that depend on each other are worth fewer, and the interval is that of those", function(t)
+  local r, few = stats.proportion(75, 100, { effective = 20 }), stats.proportion(15, 20)
+  t.near(r.low, few.low, 1e-12)
+  t.near(r.high, few.high, 1e-12)
+  t.eq(r.n, 100)
+  t.contains(t.raises("argument", stats.proportion, 1, 2, { effective = 3 }).message, "at most the 2 trials")
+end)
+
 -- ---- by definition -------------------------------------------------------------------------------------------------------------
 
 test("a large offset costs no digits", function(t)

@@ -136,6 +136,20 @@ test("an answer by a schema has a value, and one that never fits is told and is 
   t.eq(#study.turns, 3)
 end)
 
+test("that no answer fitted is kept, until the study is told to try again", function(t)
+  local model = t.model(function(request, n) return n > 3 and { json = { price = 3 } } or "no idea", request end)
+  local file = t.tmp() .. "/study"
+  local function run(retry)
+    local study <close> = open { file = file, retry = retry, people = { PEOPLE[1] } }
+    return study:ask("all", "What would you pay?", { output = { price = "number" } })[1]
+  end
+  local failed = run().failed
+  t.eq({ #model.requests, run().failed, #model.requests }, { 3, failed, 3 })
+  t.eq(run(true).value, { price = 3 })
+  t.eq(run().value, { price = 3 })
+  t.eq(#model.requests, 4)
+end)
+
 test("a dead server ends a question, with what was answered kept", function(t)
   local dead = true
   local model = t.model(function(request)

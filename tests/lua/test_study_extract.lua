@@ -175,6 +175,8 @@ test("columns are added out of the personas, of groups, and the table is text, C
   t.eq(found.columns, { "id", "name", "age", "group", "price" })
   t.eq(found:csv(), "id,name,age,group,price\r\nada,Ada,41,A,50\r\nben,Ben,30,B,3.2\r\ncid,Cid,70,A,\r\n")
   t.eq(json.decode(found:json())[2], { id = "ben", name = "Ben", group = "B", age = 30, price = 3.2 })
+  t.eq(found:csv { turns = true }, "id,name,age,group,price,price_turn\r\nada,Ada,41,A,50,2\r\nben,Ben,30,B,3.2,3\r\n"
+    .. "cid,Cid,70,A,,\r\n")
   t.match(found:text(), "Ben")
   t.eq(found:evidence():csv(), "row,id,field,value,turn,from,quote,held\r\n1,ada,price,50,2,ada,\"50, why not.\",words\r\n"
     .. "2,ben,price,3.2,3,ben,\"It is too dear, at 3.20 a loaf!\",words\r\n")

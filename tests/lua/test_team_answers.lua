@@ -26,6 +26,13 @@ test("vote: of five, three equal ones decide, and the other two are cancelled", 
   t.eq({ #world.order, #result.turns, result.usage.calls }, { 5, 3, 3 })
 end)
 
+test("vote: several votes of a member that always says the same are refused", function(t)
+  local world <close> = teams { solver = "x", other = "y" }
+  local solver = world.agent("solver", { options = { temperature = 0 } })
+  t.match(t.raises("argument", stoke.team.vote, { members = { solver } }).message, "solver has temperature 0")
+  t.ok(stoke.team.vote { members = { solver, world.agent "other" } }) -- one vote each
+end)
+
 test("vote: it goes on while another answer could still win; of equal counts the first one counts", function(t)
   local world <close> = teams { solver = { "a", "b", "b", "a" } }
   local result = stoke.team.vote({ members = { world.agent "solver" }, votes = 4, at_once = 1 }):run "?"

@@ -68,6 +68,31 @@ test("a script that knows nothing of pages is watched, and each world from when 
   t.eq(place.child:wait().code, 0) -- the page does not keep the script
 end)
 
+test("a world that is paused from its page, which nobody watches then, waits for the page", REAL, function(t)
+  local here <close> = binary.place { ["a.lua"] = [[
+local stoke = require "stoke"
+stoke.main(function()
+  local world <close> = stoke.world { name = "one", state = { n = 0 }, step = function(state) state.n = state.n + 1 end }
+  local page <close> = stoke.page { world = world, port = 0 }
+  print(page.link)
+  world:run { speed = 1000, ticks = 1500 }
+  print "done"
+end)
+]] }
+  local child <close> = proc.spawn { argv = { about.executable(), "a.lua" }, cwd = here.path, env = here.env,
+    env_allow = binary.PASSED_ON, stderr = "merge" }
+  local lines = child:lines()
+  local url, token = lines():match "^(.-)#token=(%x+)$"
+  local function order(what)
+    local res = http.post(url .. "do", { json = { ["do"] = what }, headers = { Authorization = "Bearer " .. token } })
+    return res:json().clock.paused
+  end
+  t.eq(order "pause", true)
+  stoke.sleep(1) -- a host in which nothing can happen any more is ended at once
+  t.eq(order "resume", false)
+  t.eq(lines(), "done")
+end)
+
 test("stoke run, and code on the command line, take it too", REAL, function(t)
   local place <close> = watching("run", "--watch-at", "0", "a.lua")
   t.match(place.link, "^stoke: watch at http://127%.0%.0%.1:%d+/#token=%x+$")

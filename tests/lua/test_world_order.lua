@@ -15,11 +15,11 @@ local function move(member, random, speed, size)
 end
 
 -- Look round, before or after it moved: what is seen changes both.
-local function meet(member, here, random)
+local function meet(member, here, random, ties)
   for _, other in ipairs(here:near(member)) do
     member.met = (member.met * 31 + other.n) % 1000003
     other.touched = (other.touched * 17 + member.n + here.tick) % 1000003
-    if not member.hand and not other.hand and random:int(1, 12) == 1 then
+    if ties and not member.hand and not other.hand and random:int(1, 12) == 1 then
       member.hand, other.hand = other.id, member.id
       here:emit("takes the hand of", other.id)
     end
@@ -39,13 +39,13 @@ local function walk_along(member, here, random)
   here:emit "lets go"
 end
 
-local function step_of(size, speed)
+local function step_of(size, speed, ties)
   return function(member, here)
     local random = here:random(member)
     member.n = (member.n + random:int(0, 9) + #here.ground.words) % 1000003
-    if random:int(1, 2) == 1 then meet(member, here, random) end
+    if random:int(1, 2) == 1 then meet(member, here, random, ties) end
     if not here:thinking(member) or random:int(1, 3) == 1 then move(member, random, speed, size) end
-    meet(member, here, random)
+    meet(member, here, random, ties)
     if member.hand then walk_along(member, here, random) end
     if not here:thinking(member) and random:int(1, 20) == 1 then
       here:think(member, random:pick { "quick", "slow" }, { n = member.n, wait = random:int(0, 400) / 10 })
@@ -96,15 +96,16 @@ local function plan_of(seed)
     sent[#sent + 1] = { one[1], one[2], { member = one[3], at = g:int(0, ticks - 1) } }
   end
   return { members = members, size = size, speed = speed, reach = reach, sent = sent, ticks = ticks, ahead = g:int(1, 120),
-    snapshot = g:int(20, 70), seed = seed, quick = g:int(1, 3), slow = g:int(2, 30), grid = g:int(1, 2) == 1 }
+    snapshot = g:int(20, 70), seed = seed, quick = g:int(1, 3), slow = g:int(2, 30), ties = g:int(1, 2) == 1,
+    grid = g:int(1, 2) == 1 }
 end
 
 local function definition(plan, ahead, file)
   return { seed = plan.seed, ahead = ahead, reach = plan.reach, snapshot = plan.snapshot, file = file,
     speed = plan.grid and plan.speed or 2 * plan.speed, -- by the other distance a step along both axes is twice as far
-    state = { members = plan.members, ground = { words = {} } }, step = step_of(plan.size, plan.speed), inputs = inputs,
+    state = { members = plan.members, ground = { words = {} } }, step = step_of(plan.size, plan.speed, plan.ties), inputs = inputs,
     thoughts = { quick = thought(plan.quick), slow = thought(plan.slow) },
-    tied = function(a, b) return a.hand == b.id and b.hand == a.id end,
+    tied = plan.ties and function(a, b) return a.hand == b.id and b.hand == a.id end or nil,
     distance = not plan.grid and function(a, b) return math.abs(a.x - b.x) + math.abs(a.y - b.y) end or nil }
 end
 

@@ -75,6 +75,24 @@ test("a member's outside work is undone from the beginning of a thought that is 
   t.eq({ told[3], told[4] }, { { "ada", 0, true }, { "bob", 0, true } }) -- asked in tick 0, without an answer yet
 end)
 
+test("what a failed attempt did outside is undone before the next one, also where it stopped the world", function(t)
+  local told, tries = {}, 0
+  local function back(who, time) table.insert(told, { who, time }) end
+  local world <close> = stoke.world { state = { members = { a = {} } }, on_back = back,
+    step = function(member, here) if here.tick == 3 then here:think(member, "plan") end end,
+    thoughts = { plan = { retries = 1, stops = function(err) return err.kind == "refused" end, ask = function()
+      tries = tries + 1
+      table.insert(told, tries)
+      if tries < 4 then stoke.raise("refused", "no server") end
+      return tries
+    end } } }
+  t.match(t.raises("refused", function() free(world, 10) end).message, 'the thought "plan" of "a" failed: no server')
+  t.eq(told, { 1, { "a", 3 }, 2 })
+  free(world, 10 - world:tick())
+  t.eq(told, { 1, { "a", 3 }, 2, { "a", 3 }, 3, { "a", 3 }, 4 })
+  t.eq(world:inputs()[1].args, 4)
+end)
+
 test("somebody who runs it goes on from the moment that another task went back to", function(t)
   local world <close> = open()
   local scope <close> = stoke.scope {}
@@ -198,4 +216,29 @@ test("in a durable run a world with a file is refused, and one in memory works",
   free(plain, 60)
   t.match(got[1], "keeps its own log")
   t.eq(got[2], plain:hash())
+end)
+
+test("what cannot be written is not done; when it can be, it is done once", function(t)
+  local path = t.tmp() .. "/town.world"
+  local whole <close> = open()
+  whole:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  free(whole, 120)
+  local world, asked = open { file = path }
+  local closing <close> = world -- luacheck: ignore
+  local number = world:send("say", { text = "hi" }, { member = "ada", at = 8 * 3600 + 30 })
+  local function fails(sql, tick)
+    world.db:exec("CREATE TRIGGER full BEFORE " .. sql .. " BEGIN SELECT raise(ABORT, 'no room'); END")
+    t.match(t.raises("db", function() free(world, 120 - world:tick()) end).message, "no room")
+    t.eq(world:tick(), tick)
+    world.db:exec "DROP TRIGGER full"
+  end
+  fails("INSERT ON input WHEN new.kind = 'answer'", 5)
+  fails("UPDATE OF n ON input WHEN new.kind = 'input'", 30)
+  t.eq(world:result(number), nil)
+  fails("INSERT ON snapshot", 100)
+  free(world, 120 - world:tick())
+  t.eq(world:hash(), whole:hash())
+  t.eq(world:result(number).tick, 30)
+  t.eq(#world:inputs(), #whole:inputs())
+  t.ok(asked() > 6) -- the answers that could not be written were asked for again
 end)

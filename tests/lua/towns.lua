@@ -63,14 +63,17 @@ end
 
 --- Its people.
 ---@param server table
----@param more? table options of stoke.person.people
+---@param more? table options of stoke.person.people; all: the model of all of them
 function M.people(server, more)
   local given = { place = M.PLACE, actions = ACTIONS, endpoint = server.url }
+  local all = more and more.all
   for i, name in ipairs(NAMES) do
     given[i] = { id = name:lower(), name = name, home = HOUSES[(i - 1) % #HOUSES + 1] .. " house",
-      model = MODELS[(i - 1) % #MODELS + 1], persona = { age = 20 + 5 * i } }
+      model = all or MODELS[(i - 1) % #MODELS + 1], persona = { age = 20 + 5 * i } }
   end
-  for key, value in pairs(more or {}) do given[key] = value end
+  for key, value in pairs(more or {}) do
+    if key ~= "all" then given[key] = value end
+  end
   return stoke.person.people(given)
 end
 

@@ -186,7 +186,7 @@ npm:
 PEERS ?= $(BUILD)/peers
 
 .PHONY: peers
-peers: ## fetch clients of others (npm, PyPI) once, into build/peers, and run them against `stoke serve` and `stoke mcp`
+peers: ## fetch programs of others (npm, PyPI, Go) once, into build/peers, and run them against `stoke serve`, `stoke mcp` and traces
 	@.ci/packages build test peers
 	+@$(again) all
 	@sh tests/clients/install.sh '$(PEERS)'

@@ -3,8 +3,8 @@
 --- A request is pure data: method, url, headers (a list "Name: value"), body, the time limits
 --- connect, first_byte, idle and total in seconds, max_redirects, max_bytes, max_line, proxy,
 --- idempotency (send an Idempotency-Key),
---- ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"); for a
---- stream also read, one of "lines", "sse", "bytes". The value of
+--- ca_file, insecure, socket (a path), public, allow (a list), resolve (a list "name:port:address,address"), own (true: the
+--- host asks for itself, and no rules of hosts concern it); for a stream also read, one of "lines", "sse", "bytes". The value of
 --- http.request is { status, head, body }, head being "Name: value\n" lines.
 
 local again = require "core.journal.again"

@@ -194,7 +194,7 @@ end
 ---@return stoke.error|nil
 function M.reach(q, url)
   local rules = M.rules
-  if not rules or rules.otherwise.host ~= "public" or q.socket then return q end
+  if not rules or rules.otherwise.host ~= "public" or q.socket or q.own then return q end
   local _, host = http.place(url)
   if not host or M.verdict("host", host) ~= "public" then return q end
   if q.proxy and q.proxy ~= "" then

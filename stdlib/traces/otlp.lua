@@ -88,7 +88,7 @@ local function post(self, text, count)
   local limit = self.settings.timeout
   if self.ends then limit = math.max(math.min(limit, self.ends - time.monotonic()), 0.01) end
   local reply, err = effect.perform("http.request", { method = "POST", url = self.url, headers = self.headers, body = text,
-    connect = limit, first_byte = limit, idle = limit, total = limit, max_redirects = 0, max_bytes = 1 << 20 })
+    connect = limit, first_byte = limit, idle = limit, total = limit, max_redirects = 0, max_bytes = 1 << 20, own = true })
   if err then return false, err.message end
   if reply.status < 300 then
     taken(self, reply.body, count)
@@ -122,10 +122,7 @@ end
 
 local function send(self, batch)
   local text, count = text_of(self, batch)
-  if not text or count == 0 then
-    self.lost = self.lost + count
-    return
-  end
+  if count == 0 then return end
   for attempt = 1, M.ATTEMPTS do
     local done, why, asked = post(self, text, count)
     if done then return end

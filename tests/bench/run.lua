@@ -158,6 +158,32 @@ local function instructions()
   figure("a tick of an idle member of a world: instructions", "", ticks / 1e5, 1000)
 end
 
+--- A tool loop whose spans are sent: four spans. What a collector that is down costs, and one that refuses, beside one that takes
+--- them; and what spans cost at all.
+local function exports()
+  if not os.execute "command -v valgrind >/dev/null" then
+    return print "spans that are sent: not counted, as there is no valgrind"
+  end
+  local valgrind = "valgrind --tool=callgrind --callgrind-out-file=/dev/null "
+  local collector = assert(io.popen("sh -c 'echo $$; exec " .. stoke .. " tests/bench/collector.lua'"))
+  local pid, address = collector:read "l", collector:read "l"
+  local few, n = 100, 1100
+  local function counted(env, runs)
+    local p = assert(io.popen(("env %s %s%s 2>&1"):format(env, valgrind, lua("loop.lua", runs))))
+    return tonumber(p:read("a"):match "Collected : (%d+)") or error("this failed: loop.lua with " .. env, 0)
+  end
+  local function cost(at)
+    local env = at and "OTEL_EXPORTER_OTLP_ENDPOINT=" .. at or "STOKE_NOTHING=1"
+    return (counted(env, n) - counted(env, few)) / (n - few) / 1e3
+  end
+  local off, up, down, refusing = cost(nil), cost(address), cost "http://127.0.0.1:9", cost(url)
+  os.execute("kill " .. pid)
+  collector:close()
+  row("spans, a collector that is down: instructions", "k", down, up, 1.01)
+  row("spans, one that refuses them: instructions", "k", refusing, up, 1.01)
+  beside("spans that are sent, beside none", "k", up, off)
+end
+
 local function conversations()
   local n = 10000
   local own = "env -u STOKE_CONFIG " -- the usual pool: two talk to the model, the others wait for their turn
@@ -285,8 +311,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-local parts = { calls, streams, loops, instructions, held, serving, agents_served, databases, durable, conversations, parked, start,
-  vectors, engines }
+local parts = { calls, streams, loops, instructions, exports, held, serving, agents_served, databases, durable, conversations,
+  parked, start, vectors, engines }
 for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then

@@ -2,6 +2,7 @@
 # Fetches what `make peers` runs, into FOLDER, once for each change of the lists:  install.sh FOLDER
 #   FOLDER/node   a Node of its own: some of the packages want a newer one than Debian has
 #   FOLDER/npm    the packages of package.json       FOLDER/py   a virtual environment with those of requirements.txt
+#   FOLDER/collector/otelcol   the collector of OpenTelemetry, built of Go modules, where there is a Go
 # Where the network has none of it, it says so; the tests are then skipped. With PEERS_REQUIRED=1 it fails.
 set -u
 folder=$1
@@ -59,7 +60,16 @@ get_py() {
       -r "$here/requirements.txt" >>"$folder/py/install.log" 2>&1 && fetched
 }
 
-for part in node npm py; do
+# The list of modules is here; their sums are those of the Go checksum database, or of the proxy that is set.
+get_collector() {
+  fresh collector "$here/collector/go.mod" "$here/collector/main.go" && return 0
+  mkdir -p "$folder/collector" && cp "$here/collector/go.mod" "$here/collector/main.go" "$folder/collector/" || return 1
+  command -v go >/dev/null || { echo "there is no Go" >"$folder/collector/install.log"; return 1; }
+  echo "  PEERS Go: a collector"
+  (cd "$folder/collector" && patiently go mod tidy && go build -o otelcol .) >"$folder/collector/install.log" 2>&1 && fetched
+}
+
+for part in node npm py collector; do
   "get_$part" || { failed="$failed $part"; echo "peers: $part could not be fetched (see $folder/$part/install.log); its tests will be skipped" >&2; }
 done
 [ -z "$failed" ] || [ -z "${PEERS_REQUIRED:-}" ]

@@ -1,5 +1,6 @@
 -- Spans that leave for a collector: what they say, in what batches, and what a collector that does not take them costs.
 
+local config = require "stoke.config"
 local errors = require "core.errors"
 local http = require "stoke.http"
 local json = require "stoke.json"
@@ -199,6 +200,45 @@ test("contents that are asked for leave without what looks like a secret", funct
     { { api_key = "[redacted]", text = "hello" }, '"sent by [redacted]"' })
   local run = attributes(named(c.spans, "^invoke_agent")[1])
   t.match(run["gen_ai.output.messages"], "Done with %[redacted%]")
+end)
+
+test("a key that a server sends back in its errors does not leave", function(t)
+  local c <close> = collector()
+  local n = 0
+  local server <close> = http.serve { mem = "echo", system = true, handler = function(req, res)
+    n = n + 1
+    return res:reply(n == 1 and 503 or 400, nil, json.encode { error = "wrong: " .. req.headers.authorization })
+  end }
+  config.load { getenv = function() end, read = function(path)
+    if path ~= "./stoke.config.lua" then return nil end
+    return ("return { endpoints = { guarded = { url = %q, key = 'plain-words-planted' } } }"):format(server.url)
+  end }
+  local undo <close> = setmetatable({}, { __close = function() config.load {} end }) -- luacheck: ignore
+  do
+    local _, _ <close> = started(c)
+    stoke.try(stoke.chat, { model = "m", endpoint = "guarded", messages = { { role = "user", content = "x" } } })
+  end
+  t.eq(n, 2)
+  local all = json.encode(c.requests[1].body)
+  t.ok(all:find("wrong: ", 1, true), all)
+  t.ok(not all:find("planted", 1, true), all)
+end)
+
+test("rules of hosts that a script has do not stop its spans", { real = true }, function(t)
+  local taken = {}
+  local server <close> = http.serve { port = 0, system = true, handler = function(req)
+    taken[#taken + 1] = #req.body
+    return "{}"
+  end }
+  for _, otherwise in ipairs { "public", "deny" } do
+    local undo <close> = setmetatable({}, { __close = function() stoke.policy(nil) end }) -- luacheck: ignore
+    stoke.policy { otherwise = { host = otherwise } }
+    local sender, _ <close> = started { server = server }
+    work(1)
+    otlp.stop()
+    t.eq(sender.sent, 1, otherwise)
+  end
+  t.eq(#taken, 2)
 end)
 
 test("a content is cut at 64 KB, and contents that wait have a bound", function(t)

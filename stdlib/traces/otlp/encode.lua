@@ -7,6 +7,7 @@ local names = require "stoke.traces.conventions"
 local redact = require "core.redact"
 local secrets = require "core.secrets"
 local hex = require "core.gate.span".hex
+local ordered = require "core.ordered"
 local texts = require "core.text"
 
 local M = {}
@@ -18,30 +19,46 @@ M.LONGEST = 4096
 
 -- ---- values -------------------------------------------------------------------------------------------------------------------
 
+-- Written as text at once: as tables first, a span would take twice as long.
+
+local encode = json.encode
+
+--- A text in quotes.
+local function quoted(text) return encode(text) or encode(texts.valid(text)) end
+
 local function value_of(value)
   local kind = type(value)
-  if kind == "string" then return { stringValue = texts.valid(value) } end
-  if kind == "boolean" then return { boolValue = value } end
-  if math.type(value) == "integer" then return { intValue = ("%d"):format(value) } end
-  if kind == "number" then return { doubleValue = value } end
+  if kind == "string" then return '{"stringValue":' .. quoted(value) .. "}" end
+  if kind == "boolean" then return value and '{"boolValue":true}' or '{"boolValue":false}' end
+  if math.type(value) == "integer" then return ('{"intValue":"%d"}'):format(value) end
+  if kind == "number" then return '{"doubleValue":' .. encode(value) .. "}" end
   local list = {}
   for i, item in ipairs(value) do list[i] = value_of(item) end
-  return { arrayValue = { values = json.array(list) } }
+  return '{"arrayValue":{"values":[' .. table.concat(list, ",") .. "]}}"
 end
+
+--- The beginning of an attribute, by name.
+local KEYS = setmetatable({}, { __index = function(keys, name)
+  local key = '{"key":' .. quoted(name) .. ',"value":'
+  keys[name] = key
+  return key
+end })
 
 --- A list of attributes under way: add(list, name, value) leaves out what is nil.
 local function add(list, name, value)
   if value == nil then return end
   if type(value) == "string" and #value > M.LONGEST then value = texts.valid(value:sub(1, M.LONGEST)) .. "..." end
-  list[#list + 1] = { key = name, value = value_of(value) }
+  list[#list + 1] = KEYS[name] .. value_of(value) .. "}"
 end
 
 local function nanoseconds(seconds) return ("%d"):format(math.floor(seconds * 1e6 + 0.5) * 1000) end
 
---- An error's words, but where they look like a secret.
-local function words(message)
+--- An error's words, without the key that its server was asked with; none where they look like another secret.
+local function words(message, redactor)
   if message == nil then return nil end
-  message = texts.valid(texts.excerpt(tostring(message), M.LONGEST))
+  message = tostring(message)
+  if redactor then message = redactor:text(message) end
+  message = texts.valid(texts.excerpt(message, M.LONGEST))
   return secrets.like(message) and redact.MARK or message
 end
 
@@ -174,18 +191,20 @@ local function ours(list, r)
 end
 
 --- Attempts that failed, as events.
-local function events_of(r)
+local function events_of(r, redactor)
   local events = {}
   for i, try in ipairs(r.tries or {}) do
     local list = {}
     add(list, general.error, try.kind)
-    add(list, general.message, words(try.message))
-    events[i] = { timeUnixNano = nanoseconds(r.start + try.after), name = general.exception, attributes = list }
+    add(list, general.message, words(try.message, redactor))
+    events[i] = ('{"timeUnixNano":"%s","name":%s,"attributes":[%s]}'):format(nanoseconds(r.start + try.after),
+      quoted(general.exception), table.concat(list, ","))
   end
-  return events[1] and events or nil
+  return events[1] and table.concat(events, ",") or nil
 end
 
-local CODES = { ok = 1, error = 2 }
+--- STATUS_CODE_ERROR.
+local FAILED <const> = 2
 
 --- The class of an error: that of the protocol where it has one.
 local function error_type(r, facts)
@@ -200,10 +219,13 @@ local function failed(r, facts)
   return (r.name == "http.request" or r.name == "http.stream") and (facts.status or 0) >= 400
 end
 
+--- Flags of a span: it is sampled, and it is known whether its parent is in another process: it is not, it is.
+local NEAR <const>, REMOTE <const> = 0x101, 0x301
+
 --- A span.
 ---@param r core.span.record
 ---@param facts table what was seen of the call: see stoke.traces.otlp.facts
----@return table span as it is written
+---@return string span as it is written
 ---
 --- Example: `local span = encode.span(record, {})`
 function M.span(r, facts)
@@ -215,35 +237,41 @@ function M.span(r, facts)
   add(list, genai.output_tokens, r.output_tokens)
   ours(list, r)
   for _, content in ipairs(facts.contents or {}) do
-    list[#list + 1] = { key = content[1], value = { stringValue = content[2] } }
+    list[#list + 1] = KEYS[content[1]] .. value_of(content[2]) .. "}"
   end
   if facts.cut then add(list, own.cut, true) end
-  local status
-  if failed(r, facts) then
+  local bad = failed(r, facts)
+  if bad then
     add(list, general.error, error_type(r, facts) or tostring(facts.status))
     add(list, own.kind, r.error)
-    status = { code = CODES.error, message = words(r.message) }
   end
-  return { traceId = r.trace, spanId = hex(r.span), parentSpanId = r.parent and hex(r.parent) or nil, traceState = r.state,
-    flags = type(r.parent) == "string" and 0x301 or 0x101, -- sampled; and whether the parent is in another process is known
-    name = texts.valid(name), kind = kind, startTimeUnixNano = nanoseconds(r.start),
-    endTimeUnixNano = nanoseconds(r.start + r.queue + r.run), attributes = list, events = events_of(r), status = status }
+  local out = { ('{"traceId":"%s","spanId":"%s","flags":%d,"name":%s,"kind":%d,"startTimeUnixNano":"%s","endTimeUnixNano":"%s"')
+    :format(r.trace, hex(r.span), type(r.parent) == "string" and REMOTE or NEAR, quoted(name), kind, nanoseconds(r.start),
+      nanoseconds(r.start + r.queue + r.run)) }
+  if r.parent then out[#out + 1] = (',"parentSpanId":"%s"'):format(hex(r.parent)) end
+  if r.state then out[#out + 1] = ',"traceState":' .. quoted(r.state) end
+  out[#out + 1] = (',"attributes":[%s]'):format(table.concat(list, ","))
+  local events = r.tries and events_of(r, facts.redactor)
+  if events then out[#out + 1] = (',"events":[%s]'):format(events) end
+  if bad then
+    local message = words(r.message, facts.redactor)
+    out[#out + 1] = (',"status":{"code":%d%s}'):format(FAILED, message and ',"message":' .. quoted(message) or "")
+  end
+  return table.concat(out) .. "}"
 end
 
 --- A request with spans.
 ---@param resource table<string, string>
----@param spans table[]
----@return string|nil text
----@return stoke.error|nil err
+---@param spans string[]
+---@return string
 ---
 --- Example: `local text = encode.request({ ["service.name"] = "town" }, { encode.span(record, {}) })`
 function M.request(resource, spans)
-  local list, keys = {}, {}
-  for name in next, resource do keys[#keys + 1] = name end
-  table.sort(keys)
-  for _, name in ipairs(keys) do add(list, name, resource[name]) end
-  return json.encode { resourceSpans = { { resource = { attributes = list },
-    scopeSpans = { { scope = { name = "stoke", version = about.version }, spans = spans } } } } }
+  local list = {}
+  for _, name in ipairs(ordered.names(resource)) do add(list, name, resource[name]) end
+  local scope = ('{"name":"stoke","version":%s}'):format(quoted(about.version))
+  return ('{"resourceSpans":[{"resource":{"attributes":[%s]},"scopeSpans":[{"scope":%s,"spans":[%s]}]}]}')
+    :format(table.concat(list, ","), scope, table.concat(spans, ","))
 end
 
 return M

@@ -32,6 +32,7 @@ M.LONGEST = 64 << 10
 ---@field code integer of an error as a protocol has it
 ---@field contents { [1]: string, [2]: string }[] attributes with text
 ---@field cut boolean contents were cut
+---@field redactor core.redactor of a call that failed: it knows the secrets of its endpoint
 
 -- ---- contents ------------------------------------------------------------------------------------------------------------------
 
@@ -206,6 +207,11 @@ function M.of(record, call, value, contents)
   local facts = {}
   local kind = call and KINDS[record.name]
   if kind then kind(facts, call, value, contents) end
+  local target = (record.error or record.tries) and call and call.target
+  if target then
+    facts.redactor = redact.new()
+    learn(facts.redactor, target.endpoint)
+  end
   return facts
 end
 

@@ -28,7 +28,7 @@ end
 local SPEC = {
   name = "triage.lua", summary = "Sort a message to a help desk: topic, and whether it is urgent.",
   examples = { { "triage.lua \"I was charged twice this month\"", "one message" },
-               { "eval triage.lua -m a,b,c", "with `stoke eval`: which model is enough?" } },
+               { "triage.lua -m qwen2.5:0.5b \"The app closes at once\"", "with this model" } },
   options = { { "model", short = "m", help = "model to ask; without it the newest" } },
   positionals = { { "message", help = "the message" } },
 }

@@ -172,7 +172,7 @@ function M.open(where, options)
   tables.check("stoke.memory: where it is kept", where)
   local name, half_life, embedder = o.name or "memory", o.half_life or M.HALF_LIFE, embed.of(o.embed)
   local weights = filters.weights("stoke.memory", o.weights)
-  local database, own = tables.open(where, { root = o.root, create = o.create })
+  local database, own = tables.open(where, { root = o.root, create = o.create }, "stoke.memory")
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
   tables.check_own("stoke.memory", database, name, OWN)
   local self = setmetatable({ db = database, own = own, path = database.path, name = name, embed = embedder,
@@ -228,6 +228,9 @@ local function check_ids(what, sources)
   end
 end
 
+--- What a text is known by: without case, blanks, and the marks that end a sentence.
+local function same_as(text) return (fold.key(text):gsub("[.!?,;:]+$", "")) end
+
 --- A memory as it is written, and the moment of that.
 local function row_of(what, text, given)
   local o = errors.options(given, ADD, what)
@@ -241,13 +244,13 @@ local function row_of(what, text, given)
   if o.sources then check_ids(what .. ": sources", o.sources) end
   local created, kind = o.created or time.now(), o.kind or "observation"
   local tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null
-  return { text = text, key = o.repeats and db.null or json.digest { fold.key(text), kind, tags }, kind = kind,
+  return { text = text, key = o.repeats and db.null or json.digest { same_as(text), kind, tags }, kind = kind,
     importance = importance, origin = origins.check(what, o.origin or "script"), created = created + 0.0, tags = tags,
     sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end
 
---- Remember a text. One that is remembered already, but for case and spaces, with the same kind and tags, is not added again: it
---- counts as used now, and the greater importance holds; its origin stays.
+--- Remember a text. One that is remembered already, but for case, spaces and the marks at its end, with the same kind and tags, is
+--- not added again: it counts as used now, and the greater importance holds; its origin stays.
 ---@param text string
 ---@param options? { kind?: string, importance?: integer, origin?: "script"|"person"|"agent"|"tool"|"stranger", tags?: table,
 ---  sources?: integer[], created?: number, repeats?: boolean, now?: number } kind: "observation"; importance: from 0 to 10 (5);

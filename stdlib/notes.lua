@@ -158,7 +158,7 @@ end
 function M.open(source, options)
   local self, o = settings(options)
   self.folder, self.list = source_of(source)
-  local database, own = tables.open(o.file)
+  local database, own = tables.open(o.file, nil, "stoke.notes")
   self.db, self.path, self.own = database, database.path, own
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
   setmetatable(self, Notes)

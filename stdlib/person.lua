@@ -230,7 +230,6 @@ end
 --- Their thoughts, each with the world's memories at hand.
 local function thoughts_of(self)
   local function thought(name, f, apply)
-    local asked = setmetatable({}, { __mode = "k" }) -- when each was asked last, by world
     return { takes = self.takes, stops = mind.stops, apply = apply,
       failed = function(member, failed, here) live.failed(self, member, name, failed, here) end,
       ask = function(q, who, time, world)
@@ -239,11 +238,8 @@ local function thoughts_of(self)
           errors.raise("argument", "stoke.person: the world does not know of people:world{}'s on_open",
             { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
         end
-        local memory, before = kept[who], asked[world] or {}
-        if memory and before[who] == time then memory:back(time) end -- asked once more: what the last attempt has changed
-        before[who], asked[world] = time, before
         local seat <close> = self.round:enter()
-        return f(self.defs[who], q, time, memory, seat)
+        return f(self.defs[who], q, time, kept[who], seat)
       end }
   end
   local function turn(def, q, time, memory, seat)

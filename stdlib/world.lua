@@ -188,7 +188,7 @@ end
 ---
 --- Example: `local goal = town:ticks_until(9 * 3600)`
 function World:ticks_until(moment)
-  local n = (moment - self.def.start) / self.def.tick
+  local n = history.ticks(self.def, moment)
   if n ~= n or n > 2 ^ 53 then return math.maxinteger end
   return math.max(0, math.ceil(n))
 end
@@ -425,7 +425,7 @@ function World:time()
   return self.engine:time(self.engine.now)
 end
 
---- A copy of the state, or of a part of it.
+--- A copy of the state, or of a part of it. Members that are ahead of others are where they are.
 ---@param ... string|integer keys, from the state on
 ---@return any
 ---

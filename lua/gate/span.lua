@@ -153,13 +153,18 @@ function M.enter(name, about, parent)
   return setmetatable(M.open({ name = name }, about, task, parent and { span = parent } or context), Around)
 end
 
---- What the running task does from now on is inside of a span, with all that it spawns. It has no scope open.
+--- What the running task does until the span ends is inside of it, with all that it spawns. No scope is opened for that: a body
+--- that must not wait can have a span, too.
 ---@param span core.span
 ---
 --- Example: `spans.inside(seen)`
 function M.inside(span)
   local task = current()
-  if task then task.context = contexts.with(task.context, { span = span }) end
+  local holder = task and (task.scope or task)
+  if not holder then return end
+  span.holder, span.outside = holder, holder.context
+  span.within = contexts.with(holder.context, { span = span })
+  holder.context = span.within
 end
 
 --- The span around the running task.
@@ -272,6 +277,8 @@ end
 function M.leave(self, err, used)
   if self.left then return end
   self.left = true
+  local holder = self.holder
+  if holder and holder.context == self.within then holder.context = self.outside end
   if not M.on then return end
   local record = record_of(self, self.opened, err, used)
   for name, fact in next, self.facts or {} do record[name] = fact end

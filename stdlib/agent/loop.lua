@@ -393,15 +393,15 @@ function M.new(agent, past, begin, listener, max_steps)
   return run
 end
 
---- The scope of a run that has bounds of its own, or terms, or a span.
-local function bounds(agent, limits, seen)
+--- The scope of a run that has bounds of its own, or terms.
+local function bounds(agent, limits)
   local budget, task = agent.budget, current()
   local context = task and scopes.innermost(task).context
   local class, deadline = limits and terms.check("agent:run", limits.class) or agent.class, agent.deadline
   local other, kept = limits and limits.deadline, agent.cache
   if limits and limits.cache ~= nil then kept = cache.check("agent:run", limits.cache) end
-  if not (budget or class or deadline or other or kept ~= nil or seen) then return nil end
-  return scopes.open { deadline = deadline and other and math.min(deadline, other) or deadline or other, span = seen,
+  if not (budget or class or deadline or other or kept ~= nil) then return nil end
+  return scopes.open { deadline = deadline and other and math.min(deadline, other) or deadline or other,
     budget = budget and budgets.new(budget, context and context.budget), terms = terms.inside(context, class, nil, kept) }
 end
 
@@ -447,8 +447,11 @@ function M.run(agent, past, begin, listener, limits)
   agent = run.agent -- with the tools of its servers
   local frame <close> = frames.any and frames.enter("agent", agent.label) or nil -- luacheck: ignore
   local seen <close> = spans.on and spans.enter("agent.run", agent.label) or nil
-  local scope <close> = (agent.bounded or limits or seen) and bounds(agent, limits, seen) or nil
-  if seen then seen.run = run end
+  if seen then
+    seen.run = run
+    spans.inside(seen)
+  end
+  local scope <close> = (agent.bounded or limits) and bounds(agent, limits) or nil
   if limits then run.route, run.deadline = limits.route, limits.deadline end
   if agent.play then return finish(run, agent.play(run)) end -- a team: its members work
   run.target = M.target(agent, false, run.route)

@@ -111,7 +111,7 @@ end
 local function with_cassette(a, one, f)
   if not (a.record or a.replay) then return f() end
   local path, problems = cassette_path(a.file, one), {}
-  local function again(flags) return ("stoke eval %s %s"):format(show.word(a.file), flags) end
+  local function again(flags) return ("stoke eval %s "):format(show.word(a.file)) .. flags end
   local tape
   if a.record then
     tape = cassette.record(path, one.name, random.seeded or 1)

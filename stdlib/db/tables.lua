@@ -4,6 +4,7 @@ local db = require "stoke.db"
 local errors = require "core.errors"
 local json = require "core.json"
 local ordered = require "core.ordered"
+local schedules = require "core.schedule"
 
 local M = {}
 
@@ -41,11 +42,16 @@ end
 --- Open it.
 ---@param where string|stoke.db.database|nil
 ---@param options? table of db.open
+---@param what? string who asks: "stoke.memory"
 ---@return stoke.db.database database
 ---@return boolean own it was opened here, and is to be closed with what is in it
----Raises what db.open raises.
-function M.open(where, options)
+---Raises what db.open raises; `argument` for one in memory in a durable run, which could not go on in another process.
+function M.open(where, options, what)
   if is_open(where) then return where, false end
+  if where == nil and schedules.any and schedules.own() then
+    errors.raise("argument", (what or "it") .. " is in memory, and this run is durable: in another process it would be gone",
+      { hint = "give it a file" })
+  end
   return db.open(where or ":memory:", options), true
 end
 

@@ -67,7 +67,7 @@ local BUILT_IN = {
   LEAVE = { kinds = { talk = true }, params = { { "text", text(SAID) } }, once = true, ends = true },
   GO = { kinds = { free = true }, params = { { "place", "place" } }, once = true },
   DO = { kinds = { free = true }, params = { { "activity", text(DOING) } }, once = true },
-  THINK = { kinds = { free = true, talk = true, invited = true },
+  THINK = { kinds = { free = true, talk = true },
     params = { { "thought", text(THOUGHT) }, { "mood", one_of(M.MOODS) } } },
   DONE = { kinds = { free = true, talk = true }, params = {}, once = true, ends = true },
 }

@@ -197,18 +197,16 @@ function M.turn(def, q, time, memory, seat)
   local messages = { user(question) }
   local said = ask(agent, messages)
   local turn, tries = turns.read(said, offer, limits), 1
-  local first = turn.problems
   if not turn.actions[1] then
     tries = 2
-    once_more(def, messages, said, first)
+    once_more(def, messages, said, turn.problems)
     local why
     said, why = ask(agent, messages)
     turn = turns.read(said, offer, limits)
     if not turn.actions[1] then turn.failed = turn.problems[1] or why end
   end
   if turn.failed then turn.actions = { { action = "DONE" } } end
-  local problems = tries == 2 and not turn.failed and first or turn.problems
-  return { kind = q.kind, talk = q.talk, actions = turn.actions, problems = problems, tries = tries, failed = turn.failed,
+  return { kind = q.kind, talk = q.talk, actions = turn.actions, problems = turn.problems, tries = tries, failed = turn.failed,
     mind = mind_of(def, "person_shape", messages, found, said) }
 end
 

@@ -42,9 +42,10 @@ local function who_comes_to(others, x, y, tick)
   end
 end
 
+--- Does it want to change places with me? One that was put elsewhere since it said so does not.
 local function offers(other, me)
   local swap = other.walk and other.walk.swap
-  return swap ~= nil and swap.x == me.x and swap.y == me.y and swap
+  return swap ~= nil and swap.x == me.x and swap.y == me.y and math.abs(other.x - me.x) + math.abs(other.y - me.y) == 1 and swap
 end
 
 --- Has the other one of my change of places agreed to it?

@@ -226,7 +226,7 @@ local function apply_input(self, row)
     if err == nil and not ok then err = result end
     if err ~= nil then row.error = told(err) else row.result = result end
   end
-  self:tell("input", row.member, { name = row.name, args = row.args, result = row.result, error = row.error })
+  self:tell("input", row.member, { name = row.name, args = data.copy(row.args), result = data.copy(row.result), error = row.error })
 end
 
 local function apply_answer(self, row)
@@ -350,9 +350,8 @@ local function explain(self, raised)
   local what = row and ("the %s %q"):format(row.kind == "input" and "input" or "answer of the thought", row.name) or "the step"
   local who = member and member.id and (" of %q"):format(tostring(member.id)) or ""
   local words = ("%s: %s%s at tick %d failed: %s"):format(self.def.what, what, who, at.tick, err.message)
-  errors.raise(err.kind == "argument" and "argument" or "script", words, { hint = rawget(err, "hint"),
-    where = rawget(err, "where"), traceback = rawget(err, "traceback"),
-      cause = err, own = rawget(err, "own") })
+  errors.raise(err.kind, words, { hint = rawget(err, "hint"), where = rawget(err, "where"), traceback = rawget(err, "traceback"),
+    value = rawget(err, "value"), own = rawget(err, "own") })
 end
 
 --- Run code of the world: purely, and with its errors explained. What is seen only when it has run, that it waited, may have been
@@ -374,7 +373,7 @@ end
 
 --- Do what was logged for the next tick, and step all.
 ---@param rows stoke.world.row[]
----Raises `script` or `argument`: what failed, of whom, when. The state is then in the middle of the tick.
+---Raises the error of what failed, with of whom and when. The state is then in the middle of the tick.
 ---
 --- Example: `engine:tick(rows)`
 function Engine:tick(rows) guarded(self, tick_with, rows) end

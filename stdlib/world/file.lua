@@ -8,6 +8,7 @@ local combine = require "core.combine"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local json = require "stoke.json"
+local tables = require "stoke.db.tables"
 require "core.driver.hold"
 
 local M = {}
@@ -46,6 +47,9 @@ CREATE TABLE IF NOT EXISTS snapshot ( -- the state at the beginning of a tick, b
   tick INTEGER PRIMARY KEY,
   state TEXT NOT NULL              -- JSON
 ) STRICT]]
+
+--- What stands in the statements that made them.
+local OWN <const> = { world = "format INTEGER NOT NULL", input = "begun INTEGER", snapshot = "state TEXT NOT NULL" }
 
 ---@class stoke.world.file
 ---@field db stoke.db.database
@@ -92,17 +96,12 @@ local function check_world(path, row, def)
 end
 
 --- Nobody else may write: the file is claimed, or it is said who has it.
-local function claim(path)
-  local hold = errors.check(effect.perform("file.hold", { path = path }))
-  if hold.about.held then return hold end
-  hold:close()
-  local who
-  pcall(function()
-    local other <close> = db.open(path, { readonly = true })
-    who = other:one("SELECT holder FROM world").holder
-  end)
-  errors.raise("db", ("%s: the world is open already%s"):format(path, who and ", in " .. who or ""),
-    { code = "SQLITE_BUSY", path = path, hint = "one process has a world; end that one, or branch into another file" })
+local function claim(self)
+  self.hold = errors.check(effect.perform("file.hold", { path = self.path }))
+  if self.hold.about.held then return end
+  local known, row = pcall(self.db.one, self.db, "SELECT holder FROM world")
+  errors.raise("db", ("%s: the world is open already%s"):format(self.path, known and row and ", in " .. row.holder or ""),
+    { code = "SQLITE_BUSY", path = self.path, hint = "one process has a world; end that one, or branch into another file" })
 end
 
 --- Open a world's file; it is made where there is none.
@@ -115,8 +114,9 @@ function M.open(def)
   local path = def.file
   local self = setmetatable({ path = path, late = {} }, File)
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil then self:close() end end })
-  self.hold = claim(path)
   self.db = db.open(path)
+  claim(self)
+  tables.check_own("stoke.world", self.db, "", OWN)
   self.db:exec(TABLES)
   local holder = ("process %d"):format(about.pid())
   self.db:exec([[INSERT INTO world (one, format, name, seed, tick, start, reached, sent, holder)
@@ -164,7 +164,7 @@ local function write(self, f)
       f(tx)
     end)
     if ok then return end
-    self.late = late
+    if late ~= self.late then table.move(late, 1, #late, #self.late + 1, self.late) end -- with what has come meanwhile
     error(err, 0)
   end)
 end

@@ -13,6 +13,18 @@ local M = {}
 --- Entries of two logs that are compared at once.
 local CHUNK <const> = 1000
 
+--- Ticks from the beginning to a moment: a whole number where it is the time of a tick, also where a tick is a part of a second.
+---@param def table
+---@param moment number world time
+---@return number
+---
+--- Example: `local tick = math.floor(history.ticks(def, 9 * 3600))`
+function M.ticks(def, moment)
+  local n = (moment - def.start) / def.tick
+  local nearest = math.floor(n + 0.5)
+  return math.abs(n - nearest) <= 1e-9 * math.max(1, math.abs(n)) and nearest or n
+end
+
 --- The tick of a moment that has been.
 ---@param world stoke.world
 ---@param what string the call
@@ -30,7 +42,7 @@ function M.tick_of(world, what, moment)
   if moment < def.start or moment > now then
     errors.argument("%s: %g is no moment that has been: the world is at %g, and began at %g", what, moment, now, def.start)
   end
-  return (moment - def.start) // def.tick | 0
+  return math.floor(M.ticks(def, moment))
 end
 
 --- A world of its own from what another one has up to a tick.

@@ -94,14 +94,25 @@ local function rest() time.sleep(0) end
 --- The state as the log has it, before the inputs of a tick.
 ---@param self stoke.world
 ---@param tick integer
+---@param mend? boolean results that a killed process had not written are written
 ---@return stoke.world.engine
 ---
 --- Example: `local engine = life.load(town, 3600)`
-function M.load(self, tick)
+function M.load(self, tick, mend)
   local log, def = self.log, self.def
   local shot = log:before(tick)
   local engine = shot and engines.from(def, shot.text) or engines.new(def)
-  engine:replay(function(from, to) return log:ticks(from, to) end, tick, rest)
+  local rows, lost = nil, {}
+  engine:replay(function(from, to)
+    rows = log:ticks(from, to)
+    for _, row in ipairs(rows) do lost[row] = row.result == nil and not row.error or nil end
+    return rows
+  end, tick, rest)
+  local found = {}
+  for _, row in ipairs(mend and rows or {}) do
+    if lost[row] and (row.result ~= nil or row.error) then found[#found + 1] = row end
+  end
+  log:results(found)
   return engine
 end
 
@@ -112,7 +123,7 @@ end
 ---
 --- Example: `local state = life.past(town, 3600).state`
 function M.past(self, tick)
-  local log, seen = self.log, self.seen
+  local log, seen, age = self.log, self.seen, self.age
   self.seen = nil -- nobody else takes it meanwhile
   local shot = log:before(tick)
   if seen and seen.now <= tick and seen.now >= (shot and shot.tick or 0) then
@@ -120,7 +131,7 @@ function M.past(self, tick)
   else
     seen = M.load(self, tick)
   end
-  self.seen = seen
+  if age == self.age then self.seen = seen end -- else somebody went back meanwhile
   return seen
 end
 
@@ -145,8 +156,8 @@ end
 --- Example: `life.take_up(town, 3600, true)`
 function M.take_up(self, tick, anew)
   self.thoughts:stop()
-  self.begun, self.torn, self.seen = {}, nil, nil
-  local engine = M.load(self, tick)
+  self.begun, self.torn, self.seen, self.age = {}, nil, nil, {}
+  local engine = M.load(self, tick, true)
   self.engine = engine
   engine.on_think = function(who, entry) self.begun[#self.begun + 1] = { who, entry } end
   local logged = self.log:ticks(tick, math.maxinteger) -- written, but not done

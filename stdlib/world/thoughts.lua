@@ -37,7 +37,8 @@ end
 --- What is asked, within its time. What it spawned has ended when it returns.
 local function ask(self, who, entry, thought)
   local world = self.world
-  local scope <close> = scopes.open { deadline = thought.deadline, deadline_kind = "timeout", site = "a thought" } -- luacheck: ignore
+  local fields = { deadline = thought.deadline, deadline_kind = "timeout", site = "a thought" }
+  local scope <close> = scopes.open(fields) -- luacheck: ignore
   local answer = thought.ask(data.copy(entry.q), who, world.engine:time(entry.begun), world)
   return data.checked(answer, self.what)
 end

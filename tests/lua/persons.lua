@@ -132,7 +132,8 @@ end
 local GOOD = { '{"actions": [{"action": "GO", "place": "inn"}, {"action": "THINK", "thought": "I am hungry.", "mood": "glad"}]}',
   '{"actions": [{"action": "TALK", "text": "Good morning, Bob!"}, {"action": "DONE"}]}',
   '{"actions": [{"action": "EAT", "what": "pie", "pieces": 2}, {"action": "REACH_OUT", "to": "Eve", "text": "Have some."}]}',
-  '{"actions": [{"action": "THINK", "thought": "Who is that?", "mood": "afraid"}, {"action": "ACCEPT", "text": "Yes?"}]}' }
+  '{"actions": [{"action": "ACCEPT", "text": "Yes?"}, {"action": "THINK", "thought": "Who is that?", "mood": "afraid"}]}',
+  '{"actions": [{"action": "DECLINE", "text": "I have no time, Bob."}]}' }
 
 --- A text that is a turn, but for a few bytes; or words; or some value.
 function M.malformed(random)

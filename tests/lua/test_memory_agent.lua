@@ -104,3 +104,21 @@ test("a durable run that is killed remembers once, and goes on with what it was 
   t.contains(out, "tea, of course")
   t.eq(texts_in(case.folder .. "/ada.memory"), { "Ada prefers tea." })
 end)
+
+test("what is in memory is refused in a durable run, which could not go on with it", { real = true, timeout = 60 }, function(t)
+  local case = durable.new(t, [[
+    local stoke = require "stoke"
+    stoke.main(function()
+      local said = {}
+      for i, open in ipairs { stoke.memory, stoke.graph, function() return stoke.notes { "a text" } end } do
+        local _, err = stoke.try(open)
+        said[i] = err.kind .. " " .. tostring(err.message:match "^stoke%.%a+ is in memory") .. " " .. err.hint
+      end
+      print(table.concat(said, ", "))
+    end)
+  ]])
+  local status, out, err = case:run "r"
+  t.eq(status.code, 0, err)
+  t.contains(out, "argument stoke.memory is in memory give it a file, argument stoke.graph is in memory give it a file, argument "
+    .. "stoke.notes is in memory give it a file")
+end)

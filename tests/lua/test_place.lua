@@ -414,6 +414,43 @@ test("who never steps is given up after a minute of ticks, and named", function(
   t.eq({ what, who, a.x, a.walk }, { "stuck", "stone", 1, nil })
 end)
 
+--- What may happen to a crowd from outside: some go, some come, some are put elsewhere, some change their minds.
+local function meddle(g, p, rows, members, tick)
+  local function free_tile()
+    local tile = random_tile(g, rows)
+    return p:free(tile.x, tile.y, members) and tile or nil
+  end
+  if g:float() < 0.05 and #members > 2 then table.remove(members, g:int(1, #members)) end
+  local tile = g:float() < 0.05 and free_tile()
+  if tile then
+    members[#members + 1] = { id = ("m%d"):format(tick + 1000 * g:int(0, 9)), x = tile.x, y = tile.y }
+    table.sort(members, function(x, y) return x.id < y.id end)
+  end
+  tile = g:float() < 0.2 and free_tile()
+  local one = members[g:int(1, #members)]
+  if tile then one.x, one.y = tile.x, tile.y end
+  if g:float() < 0.3 then p:stop(members[g:int(1, #members)]) end
+  if g:float() < 0.3 then p:go(members[g:int(1, #members)], random_tile(g, rows), tick) end
+end
+
+test("whoever comes, goes, is put elsewhere or thinks better of it, at any moment: still never two on one tile", function(t)
+  for seed = 1, 30 do
+    local g = rand.new(seed)
+    local rows = seed % 2 == 0 and HALLS or random_rows(g, g:int(3, 16), g:int(2, 12), g:float() * 0.4)
+    local p = place { map = rows }
+    local open = select(2, table.concat(rows):gsub("%.", ""))
+    local members = open > 4 and placed(g, p, rows, g:int(2, open - 2)) or {}
+    for tick = 1, #members > 0 and 150 or 0 do
+      meddle(g, p, rows, members, tick)
+      for _, me in ipairs(members) do
+        if not (me.walk and me.walk.to) and g:float() < 0.3 then p:go(me, random_tile(g, rows), tick) end
+      end
+      local ok, err = pcall(tick_of, p, rows, members, tick)
+      t.ok(ok, ("seed %d: %s"):format(seed, tostring(err)))
+    end
+  end
+end)
+
 test("a change of places is off when one of the two is put elsewhere, or has gone", function(t)
   local p = place { map = { "....", "####", "...." } }
   local a, b = { id = "a", x = 1, y = 1 }, { id = "b", x = 2, y = 1 }

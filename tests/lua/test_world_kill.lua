@@ -80,6 +80,43 @@ test("killed at random moments, state, log and what thoughts did outside are tho
 
 test("the same where members run ahead of each other", { real = true, timeout = 600 }, function(t) survives(t, 40) end)
 
+-- A world in memory, in a run that is recorded: it is replayed with the run.
+local RUN = [[
+local stoke = require "stoke"
+stoke.main(function()
+  local world <close> = stoke.world { seed = 4, state = { members = { a = { n = 0 }, b = { n = 0 } } },
+    step = function(member, here)
+      member.n = member.n + here:random(member):int(1, 6)
+      if here.tick % 10 == 0 then here:think(member, "plan", member.n) end
+    end,
+    thoughts = { plan = { takes = 4, ask = function(n, who)
+      stoke.http.post(arg[1] .. "/" .. who .. "/" .. n, { body = "x", idempotency = true })
+      stoke.sleep(0.01)
+      return n * 2
+    end, apply = function(member, answer) member.n = answer % 1000 end } } }
+  world:run { speed = "free", ticks = 100 }
+  return { world:hash(), #world:inputs() }
+end)
+]]
+
+test("a world in memory, in a durable run that is killed, is replayed with the run", { real = true, timeout = 300 }, function(t)
+  local witness <close> = durable.witness()
+  local alone, case = durable.new(t, RUN), durable.new(t, RUN)
+  local status = alone:run("run 1", { witness.url })
+  t.eq(status.code, 0, alone.told[1])
+  t.eq(witness.count, 20)
+  local random = numbers(FIRST)
+  for n = 2, 40 do
+    local id = "run " .. n
+    status = case:survive(id, { witness.url }, 0.2, random)
+    t.eq(status.code, 0, case.told[#case.told])
+    t.eq(case:result(id), alone:result "run 1")
+    t.eq(witness.count, 20 * n) -- each run has keys of its own, and asked nothing anew
+    if case.kills > 3 then return end
+  end
+  t.ok(case.kills > 0)
+end)
+
 test("a second process is told which one has the world, and gets it when that one was killed", { real = true, timeout = 60 },
   function(t)
     local case = durable.new(t, [[

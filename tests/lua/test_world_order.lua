@@ -241,6 +241,58 @@ test("a world that ran ahead in a file is the same when it is closed and opened 
   end
 end)
 
+-- Whatever is done with a world that nothing is sent to, each of its moments is what it is when it is left alone.
+local function storm(t, world, whole, g)
+  local scope <close> = stoke.scope {}
+  local plan_ticks, runner = 150, nil
+  local function running() return runner and not runner.state end
+  local deeds = {
+    function() if not running() then runner = scope:spawn(function()
+      stoke.try(world.run, world, { speed = g:int(1, 2) == 1 and "free" or 20, ticks = math.max(0, plan_ticks - world:tick()) })
+    end) end end,
+    function() stoke.sleep(g:float() * 12) end,
+    function() world:back(g:int(0, world:tick())) end,
+    function() world:pause() end,
+    function() world:resume() end,
+    function() stoke.try(stoke.timeout, 5, world.step, world, g:int(1, 9)) end,
+    function() world:stop() end,
+    function() if running() then runner:cancel() end end,
+    function()
+      local tick = g:int(0, world:tick())
+      local moment = world:at(tick)
+      t.eq(moment.state, whole:at(tick).state, tick)
+    end,
+    function()
+      local branch <close> = world:branch { at = g:int(0, world:tick()) }
+      stoke.try(stoke.timeout, 20, branch.run, branch, { speed = "free", ticks = 10 })
+      t.eq(branch:hash(), whole:branch({ at = branch:tick() }):hash())
+    end,
+  }
+  for _ = 1, 60 do
+    deeds[g:int(1, #deeds)]()
+    stoke.sleep(g:float() / 10)
+  end
+  world:resume()
+  world:stop()
+  if runner then stoke.try(runner.await, runner) end
+end
+
+test("whatever is done with a world, its moments are those of one that is left alone", { timeout = 1e9 }, function(t)
+  for seed = FIRST, FIRST + SEEDS // 3 do
+    local plan = plan_of(seed)
+    plan.sent = {}
+    local whole <close> = stoke.world(definition(plan, 0))
+    whole:run { speed = "free", ticks = plan.ticks }
+    local kept = seed % 3 == 0 and t.tmp() .. "/storm.world" or nil
+    local world <close> = stoke.world(definition(plan, seed % 2 == 0 and plan.ahead or 0, kept))
+    storm(t, world, whole, stoke.rand.new(seed))
+    if world:tick() < plan.ticks then world:run { speed = "free", ticks = plan.ticks - world:tick() } end
+    local what = ("seed %d (STOKE_WORLD_FIRST=%d STOKE_WORLD_SEEDS=1)"):format(seed, seed)
+    t.eq(world:hash(), whole:hash(), what)
+    t.eq(world:inputs { from = 1 }, whole:inputs { from = 1 }, what)
+  end
+end)
+
 -- ---- what it is for, and what it refuses ---------------------------------------------------------------------------------------
 
 -- Two rooms far apart; in each somebody thinks for long, at other times.

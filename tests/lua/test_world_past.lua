@@ -34,6 +34,29 @@ test("a past moment is found without asking anybody", function(t)
   end)
 end)
 
+test("a look back that somebody went back behind meanwhile leaves nothing of the time that is gone", function(t)
+  local world <close> = open()
+  free(world, 390)
+  local looking = stoke.spawn(function() return world:at(8 * 3600 + 390).tick end)
+  stoke.sleep(0)
+  world:back(8 * 3600 + 310)
+  t.eq(looking:await(), 390)
+  world:send("say", { text = "new" }, { member = "ada" })
+  free(world, 85)
+  t.eq(world:at(8 * 3600 + 394).state.members.ada.heard, "new")
+end)
+
+test("the time of a tick is that tick, also where ticks are parts of a second", function(t)
+  for _, seconds in ipairs { 0.1, 0.3, 1 / 3, 0.7, 1e-3, 60.1 } do
+    local world <close> = stoke.world { tick = seconds, start = 8.1, state = { n = 0 },
+      step = function(state) state.n = state.n + 1 end }
+    for tick = 1, 40 do
+      world:run { speed = "free", until_time = 8.1 + tick * seconds }
+      t.eq({ world:tick(), world:at(world:time()).tick, world:at(8.1 + tick * seconds).state.n }, { tick, tick, tick }, seconds)
+    end
+  end
+end)
+
 test("going back and running again gives the same world, and later entries are gone", function(t)
   kinds(t, function(folder)
     local world, asked = open { file = folder and folder .. "town.world" }
@@ -168,6 +191,20 @@ test("an input that was sent is done after a restart, and results stay", functio
   t.eq(again:send("shout", "4"), third + 1)
 end)
 
+test("a result that a killed process had not written is found again", function(t)
+  local path = t.tmp() .. "/town.world"
+  local world = open { file = path }
+  local good, bad = world:send("say", { text = "1" }, { member = "ada" }), world:send("fail", nil, { member = "bob" })
+  free(world, 20)
+  world.db:exec "UPDATE input SET result = NULL, error = NULL" -- as it is until the next write
+  world.log.late = {}
+  world:close()
+  for _ = 1, 2 do
+    local again <close> = open { file = path }
+    t.eq({ again:result(good).result, again:result(bad).error.message }, { "heard at 0", "no such word" })
+  end
+end)
+
 test("one process has a world, and it is told which", function(t)
   local path = t.tmp() .. "/town.world"
   local world <close> = open { file = path } -- luacheck: ignore
@@ -182,6 +219,13 @@ test("another world in the file, and a file that is none, are refused", function
   local none = t.tmp() .. "/none.world"
   stoke.fs.write(none, ("no database "):rep(100))
   t.raises("db", function() open { file = none } end)
+  local other = t.tmp() .. "/other.db"
+  do
+    local db <close> = stoke.db.open(other)
+    db:exec "CREATE TABLE input (id INTEGER PRIMARY KEY, text TEXT)"
+  end
+  t.match(t.raises("argument", function() open { file = other } end).message, "has a table input of something else")
+  t.match(t.raises("db", function() open { file = t.tmp() .. "/none/x.world" } end).message, "there is no folder")
   open { file = path }:close() -- nothing was left locked
 end)
 

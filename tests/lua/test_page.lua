@@ -91,6 +91,20 @@ test("an address that others reach shows nothing without the token, unless it is
   end
 end)
 
+test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
+  local world <close> = watching.world()
+  local page <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", token = watching.TOKEN, hosts = { "town.lan" } }
+  local url = page.url:gsub("0%.0%.0%.0", "127.0.0.1")
+  local function status(host)
+    return http.get(url .. "look", { headers = { Host = host, Authorization = "Bearer " .. watching.TOKEN }, raise = false }).status
+  end
+  for _, host in ipairs { "town.lan:80", "TOWN.lan", "192.168.1.5:8080", "[fd00::1]:80", "localhost" } do t.eq(status(host), 200, host) end
+  for _, host in ipairs { "evil.example", "town.lan.evil.example", "192.168.1.5.evil.example" } do t.eq(status(host), 403, host) end
+  local inside <close> = stoke.page { world = world, mem = "listed", token = watching.TOKEN, hosts = { "town.lan" } }
+  t.eq(http.get(inside.url, { raise = false }).status, 200)
+  t.eq(http.get(inside.url, { headers = { Host = "evil.example" }, raise = false }).status, 403)
+end)
+
 test("a token that can be guessed is refused", function(t)
   local world <close> = watching.world()
   for _, token in ipairs { "short", "long enough but blank", "long-enough-but-#" } do

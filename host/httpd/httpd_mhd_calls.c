@@ -105,20 +105,15 @@ void mhd_on_connection(void *cls, struct MHD_Connection *c, void **socket, enum 
 
 /* --- the head of a request ---------------------------------------------------------------------------------------- */
 
-/* libmicrohttpd would take the query apart into its memory of the connection, some 60 bytes for each argument, and where that
- * is full it queues a reply and forgets it: the client hears nothing. Nobody asks it for arguments, so it is shown none; the
- * text is its own buffer, which it writes in behind this call. */
-static void hide_query(const char *uri) {
-  const char *query = strchr(uri, '?');
-  if (query) *(char *)(uintptr_t)(query + 1) = 0;
-}
-
 void *mhd_on_uri(void *cls, const char *uri, struct MHD_Connection *c) {
   size_t len = strlen(uri);
   struct mhd_exchange *x = calloc(1, sizeof *x + len + 1);
   if (!x) return NULL;
   memcpy(x->target, uri, len + 1);
-  hide_query(uri);
+  /* The query is read from the target. libmicrohttpd would take it apart, too, and close a connection whose pool that fills, without
+   * a word: it finds an empty one. The text is in its own buffer of the request, which it changes as it reads. */
+  char *query = strchr((char *)(uintptr_t)uri, '?');
+  if (query && query[1]) query[1] = 0;
   x->base.target = x->target;
   x->server = cls;
   x->base.server = &x->server->base;

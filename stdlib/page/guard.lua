@@ -55,7 +55,7 @@ function M.new(options)
   end
   local near = not options.address or requests.is_loopback(options.address)
   return setmetatable({ token = token, wanted = hash.sha256(token), private = not near and not options.public,
-    hosts = near and not options.mem and hosts or nil }, Guard)
+    hosts = (near or options.hosts) and not options.mem and hosts or nil }, Guard)
 end
 
 local STRANGE = "%s is no name of this machine; hosts = { \"%s\" } lists it"

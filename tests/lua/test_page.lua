@@ -91,6 +91,18 @@ test("an address that others reach shows nothing without the token, unless it is
   end
 end)
 
+test("where others reach it, any name will do unless names are given", { real = true }, function(t)
+  local world <close> = watching.world()
+  for _, hosts in ipairs { false, { "town.lan" } } do
+    local page <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", public = true, hosts = hosts or nil }
+    local function status(host)
+      local url = page.url:gsub("0%.0%.0%.0", "127.0.0.1")
+      return http.get(url .. "look", { headers = { Host = host }, raise = false }).status
+    end
+    t.eq({ status "town.lan", status "localhost", status "evil.example" }, { 200, 200, hosts and 403 or 200 })
+  end
+end)
+
 test("a token that can be guessed is refused", function(t)
   local world <close> = watching.world()
   for _, token in ipairs { "short", "long enough but blank", "long-enough-but-#" } do

@@ -156,9 +156,9 @@ function Study:known(person, name)
   if words and words[name] ~= nil then return words[name] end
   local value = person.persona[name]
   if type(value) ~= "table" then return value end
-  local words = {}
-  for i, one in ipairs(value) do words[i] = tostring(one) end
-  return table.concat(words, ", ")
+  local parts = {}
+  for i, one in ipairs(value) do parts[i] = tostring(one) end
+  return table.concat(parts, ", ")
 end
 
 ---@private

@@ -286,7 +286,7 @@ end
 --- server likes, and the other one leaves as well.
 local function wait_for_room(leaving)
   local till, me = monotonic() + chores.unload, host.enter "pool unload"
-  local waiting, cut = leaving.tasks or {}, nil
+  local waiting, cut = leaving.tasks or {}
   leaving.tasks = waiting
   waiting[#waiting + 1] = me
   repeat

@@ -114,8 +114,8 @@ local function view_of(page, id)
   local names = {}
   for i, known in ipairs(page.views) do names[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, names)
-  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(type(id) == "string" and id or errors.describe(id)),
-    { hint = near and ("did you mean %s?"):format(near) or nil })
+  local said = type(id) == "string" and id or errors.describe(id)
+  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(said), { hint = near and ("did you mean %s?"):format(near) or nil })
 end
 
 -- ---- requests -------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ local combine = require "core.combine"
 local errors = require "core.errors"
 local json = require "stoke.json"
 local data = require "stoke.page.data"
+local log = require "stoke.log"
 local look = require "stoke.page.look"
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -158,7 +159,9 @@ end
 ---
 --- Example: `tasks.spawn(view.follow, {}, view, page.stream)`
 function View:follow(stream)
-  local _ <close> = scopes.open { on_child_error = function() end } -- a world that was closed tells nothing more
+  local _ <close> = scopes.open { on_child_error = function(err)
+    if err.kind ~= "cancelled" and not self:closed() then log.error("the page hears no more events", { error = tostring(err) }) end
+  end }
   tasks.spawn(hear, { name = "page.news" }, self, stream)
   while true do
     stream:watched()

@@ -189,6 +189,7 @@ function M.step(people, member, here)
   local now = here.time // people.beat
   if now ~= member.beat then
     member.beat = now
+    talk.let_go(member, here)
     local def = people.defs[member.id]
     if def then
       beat(people, def, member, here)

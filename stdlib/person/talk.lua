@@ -46,6 +46,15 @@ local function place_of(list, id)
   end
 end
 
+--- Let go of somebody whose conversation has gone with its host, whom an input of the world took away.
+---@param member table
+---@param here stoke.world.here
+---
+--- Example: `talk.let_go(bob, here)`
+function M.let_go(member, here)
+  if member.talk and not M.room(member, here) then member.talk, member.host, member.resume = nil, nil, true end
+end
+
 --- Is it invited, and has not answered yet?
 ---@param room table
 ---@param member table
@@ -115,11 +124,19 @@ local function free(member, room, here)
   end
 end
 
+--- Those who are in it, by their ids. They may be out of sight of each other, and see each other only as long as they talk: so they
+--- are gathered before the first one is free.
+local function gathered(room, host, here)
+  local all = {}
+  for _, id in ipairs(room.members) do all[id] = id == host.id and host or here:member(id) end
+  return all
+end
+
 --- It is over.
-local function close(room, host, here, why)
+local function close(room, host, here, why, all)
+  all = all or gathered(room, host, here)
   for _, id in ipairs(room.members) do
-    local member = id == host.id and host or here:member(id)
-    if member then free(member, room, here) end
+    if all[id] then free(all[id], room, here) end
   end
   host.room = nil
   here:emit("talk over", { talk = room.id, why = why, count = room.count })
@@ -127,25 +144,25 @@ end
 
 --- Somebody goes. Where the host goes, another one has the conversation; where less than two are left, it is over.
 local function remove(room, host, member, here, why)
+  local all = gathered(room, host, here)
   free(member, room, here)
   table.remove(room.members, place_of(room.members, member.id))
   room.waiting[member.id] = nil
   for _, id in ipairs(room.members) do
-    local other = id == host.id and host or here:member(id)
-    if other then other.met[member.id] = here.time end
+    if all[id] then all[id].met[member.id] = here.time end
   end
   if #room.members < 2 then
-    close(room, host, here, why)
+    close(room, host, here, why, all)
     if host == member then member.room = nil end
     return
   end
   if host == member then
     local heir
     for _, id in ipairs(room.members) do
-      if not heir or not room.waiting[id] and room.waiting[heir.id] then heir = here:member(id) end
+      if not heir or not room.waiting[id] and room.waiting[heir.id] then heir = all[id] end
     end
     member.room, heir.room = nil, room
-    for _, id in ipairs(room.members) do here:member(id).host = heir.id end
+    for _, id in ipairs(room.members) do all[id].host = heir.id end
   end
   if room.speaker == member.id or room.speaker == nil then pass(room, member.id) end
 end

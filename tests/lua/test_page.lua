@@ -93,13 +93,18 @@ end)
 
 test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
   local world <close> = watching.world()
-  local page <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", token = watching.TOKEN, hosts = { "town.lan" } }
-  local url = page.url:gsub("0%.0%.0%.0", "127.0.0.1")
-  local function status(host)
-    return http.get(url .. "look", { headers = { Host = host, Authorization = "Bearer " .. watching.TOKEN }, raise = false }).status
+  local function status(host, page)
+    return http.get((page.url:gsub("0%.0%.0%.0", "127.0.0.1")) .. "look", { headers = { Host = host }, raise = false }).status
   end
-  for _, host in ipairs { "town.lan:80", "TOWN.lan", "192.168.1.5:80", "[fd00::1]:80", "localhost" } do t.eq(status(host), 200, host) end
-  for _, host in ipairs { "evil.example", "town.lan.evil.example", "192.168.1.5.example" } do t.eq(status(host), 403, host) end
+  local any <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", public = true }
+  t.eq(status("any.example", any), 200)
+  local page <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", public = true, hosts = { "town.lan" } }
+  for _, host in ipairs { "town.lan:80", "TOWN.lan", "192.168.1.5:80", "[fd00::1]:80", "localhost" } do
+    t.eq(status(host, page), 200, host)
+  end
+  for _, host in ipairs { "evil.example", "town.lan.evil.example", "192.168.1.5.example" } do
+    t.eq(status(host, page), 403, host)
+  end
   local inside <close> = stoke.page { world = world, mem = "listed", token = watching.TOKEN, hosts = { "town.lan" } }
   t.eq(http.get(inside.url, { raise = false }).status, 200)
   t.eq(http.get(inside.url, { headers = { Host = "evil.example" }, raise = false }).status, 403)

@@ -115,7 +115,8 @@ local function view_of(page, id)
   for i, known in ipairs(page.views) do names[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, names)
   local said = type(id) == "string" and id or errors.describe(id)
-  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(said), { hint = near and ("did you mean %s?"):format(near) or nil })
+  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(said),
+    { hint = near and ("did you mean %s?"):format(near) or nil })
 end
 
 -- ---- requests -------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 -- A memory that goes back to a moment: stdlib/memory/past.lua.
 local stoke = require "stoke"
 local json = require "stoke.json"
+local past = require "stoke.memory.past"
 local test = require "stoke.test"
 
 local letters = require "meanings".letters
@@ -116,7 +117,7 @@ test("a copy has the tags, the words and the vectors, too", function(t)
   memory:add("Ada prefers tea.", { tags = { user = "ada" } })
   memory:add("Bob bakes.", { tags = { user = "bob", old = true } })
   local other <close> = stoke.memory(nil, { history = true, embed = letters })
-  memory:copy(other)
+  past.copy(memory, other)
   t.eq(other:search("tea", { tags = { old = true }, touch = false })[1].text, "Bob bakes.")
   t.eq({ #other:list { tags = { user = "ada" } }, #other:list { match = "bakes" }, other.vectors:count() }, { 1, 1, 2 })
 end)

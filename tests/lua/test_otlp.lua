@@ -7,6 +7,7 @@ local json = require "stoke.json"
 local otlp = require "stoke.traces.otlp"
 local names = require "stoke.traces.conventions"
 local scopes = require "core.scope"
+local sim = require "stoke.sim"
 local settings = require "stoke.traces.otlp.settings"
 local span = require "core.gate.span"
 local stoke = require "stoke"
@@ -121,6 +122,47 @@ test("a run arrives as spans with the conventions' names, in one trace", functio
   local resource = attributes(c.requests[1].body.resourceSpans[1].resource)
   t.eq({ resource["service.name"], resource["telemetry.sdk.language"], c.requests[1].path,
     c.requests[1].headers["content-type"] }, { "town", "lua", "/v1/traces", "application/json" })
+end)
+
+test("tokens of the calls that are sent are those of the server's own ledger", function(t)
+  local c <close> = collector()
+  local server <close> = sim.serve { mem = "counted", slots = 4, models = { "m,load=0" }, script = function(request)
+    local last = request.messages[#request.messages]
+    return last.role == "user" and { tool = "get_weather", args = { city = "Oslo" } } or "It is sunny in " .. last.content
+  end }
+  local bot = stoke.agent { name = "umbrella", model = "m", endpoint = server.url, tools = { weather() } }
+  do
+    local _, _ <close> = started(c)
+    local jobs = {}
+    for i = 1, 12 do jobs[i] = function() bot:run(("weather "):rep(i)) end end
+    stoke.all(jobs)
+  end
+  local read, written, calls = 0, 0, named(c.spans, "^chat m$")
+  for _, one in ipairs(calls) do
+    local a = attributes(one)
+    read, written = read + a["gen_ai.usage.input_tokens"], written + a["gen_ai.usage.output_tokens"]
+  end
+  local m = select(2, next(server.sim.ledger.models))
+  t.eq({ #calls, read, written }, { 24, m.prompt_tokens, m.tokens })
+end)
+
+test("the operation of a call follows from its path", function(t)
+  local list = {}
+  for i, path in ipairs { "/api/chat", "/v1/chat/completions", "/v1/responses", "/api/generate", "/v1/completions", "/api/embed",
+    "/v1/embeddings" } do list[i] = names.operation(path) end
+  t.eq(list, { "chat", "chat", "chat", "text_completion", "text_completion", "embeddings", "embeddings" })
+end)
+
+test("texts are embedded by a span of their own kind", function(t)
+  t.model(function() return "x" end)
+  local c <close> = collector()
+  do
+    local _, _ <close> = started(c)
+    stoke.embed { model = "nomic-embed-text", input = { "one", "two" } }
+  end
+  local one = attributes(named(c.spans, "^embeddings nomic%-embed%-text$")[1])
+  t.eq({ one["gen_ai.operation.name"], one["gen_ai.provider.name"] }, { "embeddings", "ollama" })
+  t.ok(one["gen_ai.usage.input_tokens"] > 0)
 end)
 
 test("times are nanoseconds as texts, and an end is not before its start", function(t)
@@ -357,6 +399,26 @@ test("spans that a collector rejects are counted", function(t)
   end)
   t.eq({ sender.sent, sender.lost }, { 3, 2 })
   t.match(told[1], "it rejects 2 of 5 spans: too old")
+end)
+
+test("a run does not wait for a collector that hangs", function(t)
+  local c <close> = collector(function() stoke.sleep(1000) end)
+  local took = {}
+  for i, sends in ipairs { false, true } do
+    t.model { { tool = "get_weather", args = { city = "Oslo" } }, "It is sunny." }
+    local tool = weather(function()
+      stoke.sleep(7)
+      return "sunny"
+    end)
+    told_by(function()
+      if sends then started(c) end
+      local began = time.monotonic()
+      stoke.agent { name = "umbrella", model = "m", tools = { tool } }:run "weather?"
+      took[i] = time.monotonic() - began
+    end)
+  end
+  t.near(took[2], took[1], 1e-6)
+  t.eq(#c.requests, 1)
 end)
 
 test("the end of the process waits for two seconds and no longer", function(t)

@@ -237,8 +237,8 @@ local EVERY = { "*" }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
 ---  for http://NAME.mem/ inside this process; token: at least 16 letters or digits, or token_file, the path of a file of the
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
----  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (where others reach it, any
----  unless given); browsers (200) that may look at once; view: what the map needs instead of the world's own `view` ({ place =,
+---  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (where others reach it,
+---  any unless given); browsers (200) that may look at once; view: what the map needs instead of the world's own `view` ({ place =,
 ---  mind =, member = }); system: its tasks are the host's own, and no scope's children
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.

@@ -274,7 +274,11 @@ end
 local DOES = {
   pause = function(self) self.world:pause() end,
   resume = function(self) self.world:resume() end,
-  step = function(self, order) self.world:step(order.count and math.tointeger(number_in(order, "count", 1, 100000)) or 1) end,
+  step = function(self, order)
+    local count = order.count == nil and 1 or math.tointeger(number_in(order, "count", 1, 100000))
+    if not count then errors.raise("argument", ("count must be a whole number, got %s"):format(order.count)) end
+    self.world:step(count)
+  end,
   speed = function(self, order)
     self.world:speed(order.speed == "free" and "free" or number_in(order, "speed", 0.01, 100000))
   end,

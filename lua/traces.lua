@@ -164,6 +164,13 @@ local function data_of(record, bodies)
   for name, value in next, record do
     if not COLUMNS[name] then rest[name] = value end
   end
+  if rest.message or rest.tries then -- of an error: a server may have sent back what it was asked with
+    local redactor, tries = redact.new(), {}
+    for i, try in ipairs(rest.tries or {}) do
+      tries[i] = { kind = try.kind, message = redactor:prose(try.message), after = try.after }
+    end
+    rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
+  end
   if bodies then rest.request = M.body(record.request) end
   return json.encode(rest) or json.encode(redact.valid(rest)) or "{}"
 end

@@ -155,8 +155,10 @@ function Study:known(person, name)
   local words = self.population and self.population:words(person.id)
   if words and words[name] ~= nil then return words[name] end
   local value = person.persona[name]
-  if type(value) == "table" then return table.concat(value, ", ") end
-  return value
+  if type(value) ~= "table" then return value end
+  local parts = {}
+  for i, one in ipairs(value) do parts[i] = tostring(one) end
+  return table.concat(parts, ", ")
 end
 
 ---@private

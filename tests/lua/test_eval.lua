@@ -72,6 +72,7 @@ test("near takes the last number of a text, and allows what it is told", functio
   t.eq(scored(eval.near { relative = 0.1 }, 108, "100"), true)
   t.eq(scored(eval.near { relative = 0.1 }, 111, 100), false)
   t.eq(scored(eval.near(), "minus -4.", -4), true)
+  t.eq(scored(eval.near(), "See pages 10-12.", 12), true) -- what stands between two numbers is no sign
   t.match(select(2, scored(eval.near(), "none", 4)), "got no number")
   t.contains(t.raises("argument", scored, eval.near(), 1, "many").message, "is no number")
 end)

@@ -106,6 +106,26 @@ test("where the host leaves, another one holds the conversation", function(t)
   t.ok(talk.say(m[room.speaker], "So.", here))
 end)
 
+test("those who have walked out of sight of each other are let go all the same", function(t)
+  for _, leaves in ipairs { "ada", "bob", "eve" } do
+    local m, here = people("Ada", "Bob", "Eve")
+    talk.open(m.ada, m.bob, "Hi", here, LIMITS)
+    talk.accept(m.bob, "Hi Ada", here)
+    talk.open(m.eve, m.ada, "Hello", here, LIMITS)
+    function here:member(id) -- as a world of which they are farther apart than its reach
+      local one, other = m[leaves], m[id]
+      return (one == other or one.talk ~= nil and one.talk == other.talk) and other or nil
+    end
+    t.ok(talk.leave(m[leaves], nil, here), leaves)
+    local left = leaves == "ada" and { "bob", "eve" } or leaves == "bob" and { "ada", "eve" } or { "ada", "bob" }
+    t.eq({ m[leaves].talk, m[leaves].room }, { nil, nil })
+    t.eq({ m[left[1]].host, m[left[2]].host, m[left[1]].room ~= nil }, { left[1], left[1], true }, leaves)
+    leaves = left[1]
+    t.ok(talk.leave(m[leaves], nil, here), leaves)
+    t.eq({ m[left[1]].talk, m[left[2]].talk, m[left[1]].room, m[left[2]].room }, { nil, nil, nil, nil }, leaves)
+  end
+end)
+
 test("where nobody says anything any more, it is over", function(t)
   local m, here = people("Ada", "Bob")
   talk.open(m.ada, m.bob, "Hi", here, LIMITS)

@@ -197,6 +197,14 @@ test("groups are of exact sizes, and each has its share of the people of each ki
   end
 end)
 
+test("lists of a persona are words, whatever is in them", function(t)
+  local study <close> = open { people = { { name = "Ada", persona = { owns = { true, 3, "a cat" } } },
+    { name = "Ben", persona = { owns = { true } } } } }
+  local groups = study:assign({ "A", "B" }, { by = { "owns" } })
+  t.eq(#groups.A + #groups.B, 2)
+  t.eq(#study:whom("test", { owns = "true, 3, a cat" }), 1)
+end)
+
 test("the same seed gives the same groups, another name of the draw others", function(t)
   local study <close> = open { people = population(40, 1), seed = 9 }
   local again <close> = open { people = population(40, 1), seed = 9 }

@@ -207,6 +207,25 @@ test("requests are kept where they are asked for, without what is secret by its 
   t.ok(not call.request:find("planted", 1, true), call.request)
 end)
 
+test("words of an error are kept without what looks like a secret", function(t)
+  local path, key = t.tmp() .. "/traces.db", "sk-plantedplantedplanted1234"
+  traces.keep { path = path }
+  local _ <close> = setmetatable({}, { __close = traces.stop })
+  t.model { { status = 503, error = "busy, " .. key }, { status = 400, error = "wrong key: " .. key } }
+  stoke.try(function() stoke.agent { name = "b", model = "m" }:run "x" end)
+  local found = json.encode(stoke.traces.get("last", { file = path }))
+  t.ok(not found:find(key, 1, true), found)
+  t.contains(found, "busy, [redacted]")
+end)
+
+test("a database that is closed by who opened it has not failed", function(t)
+  local r = recorded(function()
+    local db <close> = stoke.db.open(":memory:")
+    db:query "SELECT 1"
+  end)
+  t.eq({ #r["db.open"], r["db.open"][1].error, r["db.open"][1].message }, { 1 })
+end)
+
 test("a trace that is not there, an id of several, no file: one error that says what to do", function(t)
   local path, _ <close> = keeping(t)
   local function failure(id, file) return tostring(select(2, stoke.try(stoke.traces.get, id, { file = file or path }))) end

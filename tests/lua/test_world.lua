@@ -146,6 +146,17 @@ end)
 
 -- ---- thoughts ------------------------------------------------------------------------------------------------------------------
 
+test("an ask ends at once where the world is closed", function(t)
+  local world = open()
+  local asked = stoke.spawn(function() return stoke.try(world.ask, world, "say", { text = "hi" }, { member = "ada" }) end)
+  stoke.sleep(1)
+  local began = stoke.time.monotonic()
+  world:close()
+  local _, err = asked:await()
+  t.eq({ err.kind, stoke.time.monotonic() - began < 1 }, { "incomplete", true })
+  t.match(err.message, 'the world "town" was closed before the input "say" had a result')
+end)
+
 test("an answer is applied when it is due, however long it took", function(t)
   local world <close> = open()
   free(world, 5)
@@ -386,6 +397,13 @@ test("a world that nobody runs can be stepped", function(t)
   t.eq(world:step(), 1)
   t.eq(world:step(60), 61)
   t.raises("argument", function() world:step(0) end)
+end)
+
+test("a world that stands goes on standing after a step that failed", function(t)
+  local world <close> = stoke.world { state = { n = 0 }, step = function() error "no" end }
+  world:pause()
+  t.raises("script", world.step, world)
+  t.eq({ world:clock().paused, world:tick() }, { true, 0 })
 end)
 
 test("stop ends a run; a second task cannot run it meanwhile", function(t)

@@ -16,6 +16,9 @@ local M = {}
 local DECODE = { header = "boolean", numbers = true, separator = "string", max_size = "number" }
 local ENCODE = { columns = "table", header = "boolean", separator = "string", formulas = "boolean" }
 
+--- The mark of UTF-8, with which a text may begin.
+local MARK <const> = "\u{FEFF}"
+
 local function separator_of(what, given)
   local separator = given or ","
   if not separator:find '^[^"\r\n]$' then
@@ -53,7 +56,7 @@ end
 --- The records of a text, one by one: their cells (false for an empty one without quotes), how many, and the line they begin at.
 local function records(text, separator)
   local plain, at, line = ("^[^%s\"\r\n]*"):format(separator:gsub("%W", "%%%0")), 1, 1
-  if text:sub(1, 3) == "\u{FEFF}" then at = 4 end
+  if text:sub(1, 3) == MARK then at = 4 end
   return function()
     if at > #text then return nil end
     local cells, count, begun = {}, 0, line
@@ -180,7 +183,7 @@ local function cell_text(value, quote, o, row, column)
   local kind = math.type(value) or type(value)
   if kind == "string" then
     if o.formulas == false and value:find "^[=+@\t\r-]" and not tonumber(value) then value = "'" .. value end
-    if value == "" or value:find(quote) then return '"' .. value:gsub('"', '""') .. '"' end
+    if value == "" or value:find(quote) or value:sub(1, 3) == MARK then return '"' .. value:gsub('"', '""') .. '"' end
     return value
   end
   if kind == "integer" or kind == "boolean" then return tostring(value) end

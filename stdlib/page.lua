@@ -113,9 +113,9 @@ local function view_of(page, id)
   if view then return view end
   local names = {}
   for i, known in ipairs(page.views) do names[i] = known.id end
+  if id == nil then errors.raise("argument", "there is nothing to see yet") end
   local near = type(id) == "string" and errors.suggest(id, names)
-  local said = type(id) == "string" and id or errors.describe(id)
-  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(said),
+  errors.raise("argument", ("there is no view %s"):format(type(id) == "string" and id or errors.describe(id)),
     { hint = near and ("did you mean %s?"):format(near) or nil })
 end
 

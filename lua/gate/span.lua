@@ -262,6 +262,7 @@ end
 ---@param value? any the outcome
 function M.close(self, call, err, used, value)
   local started = call.started or M.now()
+  if err and err.kind == "cancelled" and call.def.lasts then err = nil end -- a database that is closed has not failed
   local record = record_of(self, started, err, used)
   record.attempts, record.tries = call.attempts, self.tries
   record.slot, record.reason, record.cached, record.replayed = self.slot, self.reason, call.cached, call.replayed

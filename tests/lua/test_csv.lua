@@ -79,6 +79,10 @@ test("a text that a spreadsheet would compute can be kept from it", function(t)
   t.eq(csv.encode(rows, { formulas = false }), "a\r\n'=1+1\r\n-5\r\n'@x\r\n-5\r\n")
 end)
 
+test("a text that begins with the mark of UTF-8 keeps it, also at the very beginning", function(t)
+  t.eq((csv.decode(csv.encode { { "\u{FEFF}a", "b" } }, { header = false })), { { "\u{FEFF}a", "b" } })
+end)
+
 test("what is written is read the same", function(t)
   local pieces = { "", "a", ",", '"', "\r\n", "\n", "\r", " ", "ü", "=", "0", "\t", "\u{FEFF}", ";" }
   for seed = 1, 300 do

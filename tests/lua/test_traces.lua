@@ -218,6 +218,14 @@ test("words of an error are kept without what looks like a secret", function(t)
   t.contains(found, "busy, [redacted]")
 end)
 
+test("a database that is closed by who opened it has not failed", function(t)
+  local r = recorded(function()
+    local db <close> = stoke.db.open(":memory:")
+    db:query "SELECT 1"
+  end)
+  t.eq({ #r["db.open"], r["db.open"][1].error, r["db.open"][1].message }, { 1 })
+end)
+
 test("a trace that is not there, an id of several, no file: one error that says what to do", function(t)
   local path, _ <close> = keeping(t)
   local function failure(id, file) return tostring(select(2, stoke.try(stoke.traces.get, id, { file = file or path }))) end

@@ -126,16 +126,6 @@ test("those who have walked out of sight of each other are let go all the same",
   end
 end)
 
-test("whose host is taken out of the world is in no conversation any more", function(t)
-  local m, here = people("Ada", "Bob")
-  talk.open(m.ada, m.bob, "Hi", here, LIMITS)
-  talk.let_go(m.bob, here)
-  t.eq(m.bob.talk, "ada@0")
-  m.ada = nil
-  talk.let_go(m.bob, here)
-  t.eq({ m.bob.talk, m.bob.host, m.bob.resume }, { nil, nil, true })
-end)
-
 test("where nobody says anything any more, it is over", function(t)
   local m, here = people("Ada", "Bob")
   talk.open(m.ada, m.bob, "Hi", here, LIMITS)

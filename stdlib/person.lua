@@ -109,7 +109,7 @@ local function clock(where, name, value, default)
 end
 
 local function check_place(where, people, name)
-  local shown = type(name) == "string" and ("%q"):format(name) or errors.describe(name)
+  local shown = errors.named(name)
   if not people.place then errors.argument("%s names the spot %s, but the people have no place", where, shown) end
   for _, known in ipairs(people.places) do
     if known == name then return name end
@@ -367,7 +367,7 @@ local function situation_of(self, id, situation)
   local def = self.defs[id]
   if not def then
     local near = errors.suggest(tostring(id), ordered.names(self.defs))
-    errors.argument("people: there is no %s%s", errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+    errors.argument("people: there is no %s%s", errors.named(id), near and (" (did you mean %s?)"):format(near) or "")
   end
   local q = { kind = "free", near = {}, others = {}, news = {}, feedback = {}, places = self.places, at = def.home,
     plan = def.routine, item = 1 }

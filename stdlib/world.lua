@@ -299,7 +299,7 @@ local function send(self, what, name, args, o)
   local def = self.def
   if not def.inputs[name] then
     local near = type(name) == "string" and errors.suggest(name, def.input_names)
-    errors.argument("%s: the world %q has no input %s%s", what, self.name, errors.describe(name),
+    errors.argument("%s: the world %q has no input %s%s", what, self.name, errors.named(name),
       near and (" (did you mean %s?)"):format(near) or "")
   end
   if #self.sent >= def.cap then

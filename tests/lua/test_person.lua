@@ -477,7 +477,7 @@ test("texts are replaced, and explain shows the request and all that may be said
   t.contains(made.body, "Play Bob. A smith who likes to argue.")
   t.eq(made.texts[1], { name = "person_who", text = "Play {name}. {persona}" })
   t.eq(#brain.asked, 0)
-  t.match(t.raises("argument", people.explain, people, "bobb").message, "did you mean bob")
+  t.match(t.raises("argument", people.explain, people, "bobb").message, 'there is no "bobb" %(did you mean bob%?%)')
 end)
 
 test("what is wrong in a definition is said when it is given", function(t)

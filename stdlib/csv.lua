@@ -110,6 +110,19 @@ local function numeric(given)
   return function(name) return names[name] == true end
 end
 
+--- The columns that were told to be numbers are there.
+local function check_numbers(given, names)
+  for _, name in ipairs(type(given) == "table" and given or {}) do
+    local found = false
+    for _, known in ipairs(names) do found = found or known == name end
+    if not found then
+      local near = type(name) == "string" and errors.suggest(name, names)
+      errors.argument("csv.decode: numbers names %s, which is no column%s", errors.describe(name),
+        near and (" (did you mean %s?)"):format(near) or "")
+    end
+  end
+end
+
 local NUMBER <const> = "^%s*[+-]?%.?%d[%d.]*[eE]?[+-]?%d*%s*$"
 
 local function value_of(cell, wanted)
@@ -125,7 +138,7 @@ end
 ---@return table[] rows by the names of the first line; an empty cell is left out, in a list it is ""
 ---@return string[] columns their names in order
 ---Raises `protocol` with `err.line`: quotes that do not match, a row with more or fewer cells than the first one, a column without
----a name or with another's; `limit`; `argument`.
+---a name or with another's; `limit`; `argument`, also where `numbers` names a column that is not there.
 ---
 --- Example: `local rows, columns = stoke.csv.decode(stoke.fs.read "answers.csv", { numbers = { "score" } })`
 function M.decode(text, options)
@@ -146,7 +159,10 @@ function M.decode(text, options)
     width = count
     if not names then
       names = o.header == false and {} or check_names(cells, count, line)
-      if o.header ~= false then goto continue end
+      if o.header ~= false then
+        check_numbers(o.numbers, names)
+        goto continue
+      end
     end
     local row = {}
     for i = 1, count do

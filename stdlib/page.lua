@@ -38,7 +38,7 @@ local OPTIONS = { world = "table", worlds = "table", port = "number", address = 
   token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean" }
 
 ---@class stoke.page
----@field url string without the token: for those who only look
+---@field url string without the token: for those who only look; where it listens at all addresses, by loopback
 ---@field link string with the token: for those who act
 ---@field views table[]
 ---@field browsers integer how many look
@@ -240,6 +240,11 @@ end
 
 local EVERY = { "*" }
 
+--- The address of a server as a browser of this machine can open it: the one that stands for all of its addresses is none.
+local function reachable(url)
+  return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
+end
+
 --- Serve a page. It is a child of the current scope, as a server of http.serve is.
 ---@param options { world?: stoke.world, worlds?: stoke.world[], port?: integer, address?: string, token?: string }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
@@ -262,7 +267,7 @@ function M.new(options)
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
     handler = function(req, res) return handle(page, req, res) end }
-  page.url = page.server.url .. "/"
+  page.url = reachable(page.server.url) .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)
   return page

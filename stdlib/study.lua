@@ -179,7 +179,8 @@ local function one(self, where, id)
   local ids = {}
   for i, known in ipairs(self.people) do ids[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("%s: nobody has the id %s%s", where, tostring(id), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("%s: nobody has the id %s%s", where, type(id) == "string" and id or errors.describe(id),
+    near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- The people that are meant, in their order: "all" or nil, an id, a list of ids or people, words of a persona, a function.

@@ -26,6 +26,12 @@ test("lines end with CRLF, LF or CR, the last one with nothing, and empty ones a
   end
 end)
 
+test("a column that is to be numbers and is not there is told", function(t)
+  local message = t.raises("argument", csv.decode, "name,score\na,1\n", { numbers = { "scroe" } }).message
+  t.contains(message, 'numbers names the string "scroe", which is no column (did you mean score?)')
+  t.eq(csv.decode("", { numbers = { "score" } }), {})
+end)
+
 test("numbers are read where that is asked for, and only what is one", function(t)
   local text = "id,n,x\n007,12,-1.5e3\n0x10,1.2.3,.5\n"
   t.eq(csv.decode(text), { { id = "007", n = "12", x = "-1.5e3" }, { id = "0x10", n = "1.2.3", x = ".5" } })

@@ -377,6 +377,19 @@ test("wrong relations are refused", function(t)
   t.contains(message "friends", "already")
 end)
 
+test("what nobody has is told, and what was meant", function(t)
+  local people = stoke.population { size = 4, quotas = { gender = GENDER } }
+  people:relate("friends", { degree = 2 })
+  local function told(...) return t.raises("argument", ...).message end
+  t.contains(told(people.find, people, { 1 }), "nobody has the id a table { 1 }")
+  t.contains(told(people.count, people, {}), "no quota is about a table")
+  t.contains(told(people.where, people, { gendre = "male" }), "nobody's persona has gendre (did you mean gender?)")
+  t.contains(told(people.where, people, { "male" }), "nobody's persona has 1")
+  t.contains(told(people.relate, people, "family", { alike = { gendre = 2 } }), "did you mean gender?")
+  t.contains(told(people.related, people, "p1", "freinds"), "did you mean friends?")
+  t.eq({ #people:where { gender = "male" }, #people:where { gender = "other" } }, { 2, 0 })
+end)
+
 test("a person is an agent with its persona for instructions", function(t)
   local model = t.model { "At the market." }
   local people = stoke.population { size = 1, quotas = { job = { baker = 1 } } }

@@ -76,6 +76,7 @@ test("whom is meant may be said by id, list, words and function", function(t)
   t.eq(ids(function(person) return person.persona.age > 40 end), { "ada", "cid" })
   local function message(whom) return t.raises("argument", study.tell, study, whom, "x").message end
   t.contains(message "adda", "did you mean ada?")
+  t.contains(message { { 1 } }, "nobody has the id a table { 1 }")
   t.contains(message { gander = "male" }, "did you mean gender?")
   t.contains(message { gender = "none" }, "nobody is meant")
   t.contains(message(7), "whom must be")

@@ -20,6 +20,7 @@ local DRAWN <const> = 500
 ---@field better integer
 ---@field worse integer
 ---@field p number
+---@field adjusted? number p, where several variants are compared: Holm's, so that many of them make no false alarm
 ---@field method string
 ---@field before number the share that passed
 ---@field after number
@@ -83,7 +84,7 @@ end
 ---@param d stoke.eval.difference
 ---@return "better"|"worse"|nil
 function M.verdict(d)
-  if d.p >= M.LEVEL or d.better == d.worse then return nil end
+  if (d.adjusted or d.p) >= M.LEVEL or d.better == d.worse then return nil end
   return d.better > d.worse and "better" or "worse"
 end
 

@@ -10,6 +10,7 @@ local json = require "core.json"
 local kept = require "stoke.eval.kept"
 local modules = require "core.modules"
 local ollama = require "stoke.ollama"
+local stats = require "stoke.stats"
 local summary = require "stoke.eval.summary"
 local time = require "stoke.time"
 local trials = require "stoke.eval.trial"
@@ -286,11 +287,17 @@ local function add_differences(self, report)
     old[trial.variant] = old[trial.variant] or {}
     table.insert(old[trial.variant], trial)
   end
+  local found, ps = {}, {}
   for _, one in ipairs(report.variants) do
     local mine = self.trials[one.key]
     if old[one.key] and mine[1] then one.against = compare.of(old[one.key], mine) end
-    if one.against then report.compared = { run = before.id, began = before.began } end
+    if one.against then
+      report.compared = { run = before.id, began = before.began }
+      found[#found + 1], ps[#ps + 1] = one.against, one.against.p
+    end
   end
+  if not found[2] then return end
+  for i, p in ipairs(stats.adjust(ps, "holm")) do found[i].adjusted = p end
 end
 
 local function percent(share) return ("%.4g %%"):format(share * 100) end

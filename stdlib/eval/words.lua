@@ -123,16 +123,16 @@ end
 ---
 --- Example: `words.difference(report.variants[1].against)`
 function M.difference(d)
-  local verdict = compare.verdict(d)
+  local verdict, p = compare.verdict(d), d.adjusted or d.p
   local text = ("%s -> %s, %s better and %d worse of %d"):format(percent(d.before), percent(d.after), count(d.better, "case"),
     d.worse, d.cases)
   if d.better + d.worse == 0 then
     text = ("%s as before, no case of %d has turned"):format(percent(d.after), d.cases)
   elseif verdict then
-    text = ("%s: %s (%s, p = %.2g; difference %+.0f to %+.0f points)"):format(text, verdict, d.method, d.p, d.low * 100,
+    text = ("%s: %s (%s, p = %.2g; difference %+.0f to %+.0f points)"):format(text, verdict, d.method, p, d.low * 100,
       d.high * 100)
   else
-    text = ("%s: may be chance (%s, p = %.2g)"):format(text, d.method, d.p)
+    text = ("%s: may be chance (%s, p = %.2g)"):format(text, d.method, p)
   end
   if d.changed > 0 then text = ("%s; %s changed and left out"):format(text, count(d.changed, "case")) end
   return text

@@ -362,6 +362,27 @@ test("the next run is compared with the last one, and one that became worse does
   t.contains(eval.text(third), "beside run 2:\n  as it is: 90 % -> 20 %, 0 cases better and 7 worse of 10: worse (McNemar's")
 end)
 
+test("several variants are several tests: one of many that is a little worse is no alarm", function(t)
+  local path, bad = t.tmp() .. "/evals.db", 0
+  local function run(n)
+    local cases, values = {}, {}
+    for i = 1, 10 do cases[i] = { id = "c" .. i, input = i, expected = "yes" } end
+    for i = 1, n do values[i] = i end
+    return eval { name = "e", cases = cases, scorers = { eval.equal() }, grid = { n = values }, run = function(case, set)
+      return set.n == 1 and case.number <= bad and "no" or "yes"
+    end }:run { file = path }
+  end
+  run(5)
+  bad = 7
+  local several = run(5)
+  t.eq(several.variants[5].against.p, several.variants[5].against.adjusted / 5)
+  t.eq({ several.passed, run(1).passed }, { true, true }) -- p = 0.016 is 0.078 of five; the last run is the new base
+  bad = 0
+  run(1)
+  bad = 7
+  t.eq(run(1).passed, false)
+end)
+
 test("a run that was stopped goes on with what is left, and asks nothing twice", function(t)
   local path, asked, limit = t.tmp() .. "/evals.db", {}, 3
   local function run(fresh)

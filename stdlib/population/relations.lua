@@ -25,7 +25,14 @@ end
 local function alike_of(where, alike, words)
   local names = ordered.names(alike)
   if not names[1] then errors.argument("%s: alike must be weights by attribute, such as { age = 5 }", where) end
-  for _, name in ipairs(names) do check_weight(("%s: alike.%s"):format(where, tostring(name)), alike[name], LEAST) end
+  local _, known = next(words)
+  for _, name in ipairs(names) do
+    check_weight(("%s: alike.%s"):format(where, tostring(name)), alike[name], LEAST)
+    if known[name] == nil then
+      local near = errors.suggest(name, ordered.names(known))
+      errors.argument("%s: alike.%s: no quota is about that%s", where, name, near and (" (did you mean %s?)"):format(near) or "")
+    end
+  end
   return function(a, b)
     local weight = 1
     for _, name in ipairs(names) do

@@ -358,7 +358,8 @@ function World:ask(name, args, options)
     end
   end
   if not row.done then
-    errors.raise("incomplete", ("world:ask: the world %q was closed before the input %q had a result"):format(self.name, name))
+    errors.raise("incomplete", ("world:ask: the world %q was closed before the input %q had a result"):format(self.name, name),
+      { hint = self.file and "the input is in its file, and takes effect when the world is opened and run again" or nil })
   end
   if row.error then
     errors.raise(errors.kinds[row.error.kind] and row.error.kind or "script", row.error.message, { hint = row.error.hint })

@@ -225,22 +225,24 @@ function M.readable(traceback)
   return lines > 3 and text or nil -- heading, the place itself, "in task main"
 end
 
---- Edit distance with transpositions (optimal string alignment), for did-you-mean.
-local function distance(a, b)
-  local rows = { [0] = {} }
+--- Edit distance with transpositions (optimal string alignment), for did-you-mean; nil where it is above `most`.
+local function distance(a, b, most)
+  local rows, least = { [0] = {} }, 0
   for j = 0, #b do rows[0][j] = j end
   for i = 1, #a do
-    local row = { [0] = i }
-    rows[i] = row
+    local row, before = { [0] = i }, least
+    rows[i], least = row, i
     for j = 1, #b do
       local same = a:byte(i) == b:byte(j)
       row[j] = math.min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (same and 0 or 1))
       if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
         row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
       end
+      least = math.min(least, row[j])
     end
+    if least > most and before > most then return nil end -- what follows is made of the last two rows
   end
-  return rows[#a][#b]
+  return rows[#a][#b] <= most and rows[#a][#b] or nil
 end
 
 --- Longest word that is compared, in bytes: the work is the product of both lengths.
@@ -255,9 +257,10 @@ function M.suggest(word, list)
   word = word:lower()
   for _, candidate in ipairs(list) do
     local most = math.max(1, #candidate * 2 // 5)
+    if best then most = math.min(most, best_distance - 1) end
     if #candidate <= LONGEST and math.abs(#candidate - #word) <= most then -- otherwise their lengths differ too much
-      local d = distance(word, candidate:lower())
-      if d <= most and (not best or d < best_distance) then best, best_distance = candidate, d end
+      local d = distance(word, candidate:lower(), most)
+      if d then best, best_distance = candidate, d end
     end
   end
   return best

@@ -25,33 +25,49 @@ local function module_named(word)
   return first(library.modules(), function(name) return name == word or name == "stoke." .. word end)
 end
 
---- The class that a word stands for: "stoke.agent.session", "agent.session", "session"; of several the one with the shortest
---- name, and of those the one with methods.
-local function class_named(word)
-  local classes = library.classes()
-  if classes[word] or classes["stoke." .. word] then return classes[word] or classes["stoke." .. word] end
-  local best
-  for name, class in next, classes do
-    if name:sub(-#word - 1) == "." .. word then
-      local better = not best or #class.methods > 0 and #best.methods == 0
-        or (#class.methods > 0) == (#best.methods > 0) and (#name < #best.name or #name == #best.name and name < best.name)
-      if better then best = class end
+--- Of classes that are called the same the one with methods, then the one with the shortest name.
+local function better(one, other)
+  local has, others = #one.methods > 0, #other.methods > 0
+  if has ~= others then return has end
+  if #one.name ~= #other.name then return #one.name < #other.name end
+  return one.name < other.name
+end
+
+local by_end -- lists of classes, by all that their names end in, the best first
+
+--- The classes that a word may stand for: "stoke.agent.session", "agent.session", "session"; its own name comes first.
+local function classes_named(word)
+  if not by_end then
+    by_end = {}
+    for name, class in next, library.classes() do
+      for at in ("." .. name):gmatch "()%." do
+        local last = name:sub(at)
+        by_end[last] = by_end[last] or {}
+        table.insert(by_end[last], class)
+      end
+    end
+    for last, list in next, by_end do
+      table.sort(list, function(a, b)
+        local exact, other = a.name == last or a.name == "stoke." .. last, b.name == last or b.name == "stoke." .. last
+        if exact ~= other then return exact end
+        return better(a, b)
+      end)
     end
   end
-  return best
+  return by_end[word] or {}
 end
 
 local function in_module(owner, member)
   local name = module_named(owner)
+  local found = name and library.own(name, member)
+  if found then return found end
   local entry = name and library.module(name)
   if not entry then return nil end
   return first(entry.entries, function(e) return e.name:match "[^.]+$" == member end)
     or entry.call and entry.call.member == member and entry.call
 end
 
-local function in_class(owner, member)
-  local class = class_named(owner)
-  if not class then return nil end
+local function in_one_class(class, member)
   local method = first(class.methods, function(e) return e.member == member end)
   if method then return method end
   local field = first(class.fields, function(f) return f.name == member end)
@@ -59,6 +75,13 @@ local function in_class(owner, member)
   local name = class.name:match "[^.]+$" .. "." .. member
   return { name = name, kind = "field", module = class.module, signature = name, description = field.description,
     params = {}, returns = { { type = field.type, description = "" } }, where = class.where }
+end
+
+local function in_class(owner, member)
+  for _, class in ipairs(classes_named(owner)) do
+    local entry = in_one_class(class, member)
+    if entry then return entry end
+  end
 end
 
 --- Every name there is documentation of, sorted: what completion offers.
@@ -127,11 +150,11 @@ function M.find(name)
   local owner, sep, member = word:match "^(.-)([.:])([%a_][%w_]*)$"
   local entry
   if sep == "." then
-    entry = in_module(owner, member) or class_named(word) or in_class(owner, member)
+    entry = in_module(owner, member) or classes_named(word)[1] or in_class(owner, member)
   elseif sep then
     entry = in_class(owner, member) or in_module(owner, member)
   else
-    local class = class_named(word)
+    local class = classes_named(word)[1]
     entry = in_module("stoke", word) or class and #class.methods > 0 and class
   end
   entry = entry or lua.find(word)

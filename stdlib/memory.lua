@@ -25,7 +25,6 @@ local errors = require "core.errors"
 local json = require "stoke.json"
 local embed = require "stoke.memory.embed"
 local filters = require "stoke.memory.filter"
-local fold = require "stoke.reading.fold"
 local origins = require "stoke.memory.origin"
 local past = require "stoke.memory.past"
 local scopes = require "core.scope"
@@ -174,10 +173,14 @@ function M.open(where, options)
   local weights = filters.weights("stoke.memory", o.weights)
   local database, own = tables.open(where, { root = o.root, create = o.create }, "stoke.memory")
   local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil and own then database:close() end end })
-  tables.check_own("stoke.memory", database, name, OWN)
+  local there = tables.check_own("stoke.memory", database, name, OWN)
   local self = setmetatable({ db = database, own = own, path = database.path, name = name, embed = embedder,
     half_life = half_life, weights = weights }, Memory)
-  database:exec(named(self, TABLES))
+  if there[""] and not there._tag then
+    require "stoke.memory.older".take_over(self, named(self, TABLES))
+  else
+    database:exec(named(self, TABLES))
+  end
   if o.history then past.open(self) end
   check_model(self)
   if self.embed then self.vectors = vectors(database, { name = name .. "_vectors" }) end
@@ -228,9 +231,6 @@ local function check_ids(what, sources)
   end
 end
 
---- What a text is known by: without case, blanks, and the marks that end a sentence.
-local function same_as(text) return (fold.key(text):gsub("[.!?,;:]+$", "")) end
-
 --- A memory as it is written, and the moment of that.
 local function row_of(what, text, given)
   local o = errors.options(given, ADD, what)
@@ -244,7 +244,7 @@ local function row_of(what, text, given)
   if o.sources then check_ids(what .. ": sources", o.sources) end
   local created, kind = o.created or time.now(), o.kind or "observation"
   local tags = o.tags and next(o.tags) ~= nil and errors.check(json.encode(json.object(o.tags))) or db.null
-  return { text = text, key = o.repeats and db.null or json.digest { same_as(text), kind, tags }, kind = kind,
+  return { text = text, key = o.repeats and db.null or writing.key(text, kind, tags), kind = kind,
     importance = importance, origin = origins.check(what, o.origin or "script"), created = created + 0.0, tags = tags,
     sources = o.sources and o.sources[1] and errors.check(json.encode(json.array(o.sources))) or db.null }, (o.now or created) + 0.0
 end

@@ -161,13 +161,20 @@ local function get_events(page, _, res, may)
   end)
 end
 
+--- Seconds as JSON writes them, without a sign.
+local function seconds_of(text)
+  if not text then return nil end
+  local value = text:find "^%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text)
+  if not value or value == math.huge then
+    errors.raise("argument", "time must be seconds of the world, got " .. text)
+  end
+  return value
+end
+
 local function get_look(page, req, res)
   local asked = req.query
   return answer(res, function()
-    local view, moment = view_of(page, asked.view), asked.time and tonumber(asked.time)
-    if asked.time and not (moment and moment >= 0 and moment < math.huge) then
-      errors.raise("argument", "time must be seconds of the world, got " .. asked.time)
-    end
+    local view, moment = view_of(page, asked.view), seconds_of(asked.time)
     if asked.member then return view:person(asked.member, moment) end
     if not moment then return view:picture(page.stream) end
     return view:at(moment)
@@ -238,9 +245,9 @@ local EVERY = { "*" }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
 ---  for http://NAME.mem/ inside this process; token: at least 16 letters or digits, or token_file, the path of a file of the
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
----  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (where others reach it,
----  any unless given); browsers (200) that may look at once; view: what the map needs instead of the world's own `view` ({ place =,
----  mind =, member = }); system: its tasks are the host's own, and no scope's children
+---  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (judged on loopback,
+---  elsewhere where they are listed); browsers (200) that may look at once; view: what the map needs instead of the world's own
+---  `view` ({ place =, mind =, member = }); system: its tasks are the host's own, and no scope's children
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.
 ---

@@ -38,8 +38,8 @@ local M = {}
 ---@class stoke.population
 ---@field [integer] stoke.population.person
 ---@field report { counts: table<string, table<string, integer>>, failed: { id: string, why: string }[], renamed: { id: string,
----  name: string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed:
----  names that somebody had already
+---  name: string }[] } counts: people by attribute and word, 0 where nobody has it; failed: people for whom the model gave no
+---  answer that fits; renamed: names that somebody had already
 local Population = {}
 Population.__name = "stoke.population"
 
@@ -80,12 +80,9 @@ local OPTIONS = { size = "number", quotas = "table", joint = "table", seed = "nu
   think = true, texts = "table", timeouts = "table", deadline = "number", store = true, progress = "function", retry = "boolean" }
 
 --- People of whom a word says a range get a number in it: "18-34", 27.
-local function number_in(word, random)
-  local low, high = word:match "^%s*(%d+)%s*%-%s*(%d+)%s*$"
-  if not low then low, high = word:match "^%s*(%d+)%s*\u{2013}%s*(%d+)%s*$" end
-  low, high = math.tointeger(low), math.tointeger(high)
-  if low and high and low <= high then return random:int(low, high) end
-  return word
+local function number_in(where, word, random)
+  local low, high = quotas.range(where, word)
+  return low and random:int(low, high) or word
 end
 
 local function check(where, given)
@@ -110,15 +107,18 @@ end
 --- The people as the quotas have them: ids, and personas of words and numbers.
 local function drawn(where, o, seed)
   local random = seeds.stream(seed, "quotas")
-  local list, attributes = quotas.draw(where, o.size, o.quotas or {}, o.joint, random)
+  local list, attributes, known = quotas.draw(where, o.size, o.quotas or {}, o.joint, random)
   local people, by_id, counts = {}, {}, {}
   local id = "p%0" .. #tostring(o.size) .. "d"
-  for _, name in ipairs(attributes) do counts[name] = {} end
+  for _, name in ipairs(attributes) do
+    counts[name] = {}
+    for _, word in ipairs(known[name]) do counts[name][word] = 0 end
+  end
   for i, of in ipairs(list) do
     local one = { id = id:format(i), persona = {} }
     for _, name in ipairs(attributes) do
-      one.persona[name] = number_in(of[name], random)
-      counts[name][of[name]] = (counts[name][of[name]] or 0) + 1
+      one.persona[name] = number_in(where, of[name], random)
+      counts[name][of[name]] = counts[name][of[name]] + 1
     end
     people[i], by_id[one.id] = one, of
   end

@@ -60,18 +60,23 @@ end
 ---@param database stoke.db.database
 ---@param name string
 ---@param own table<string, string> what stands in the statement that made a table, by the end of its name
+---@return table<string, true> there those that are there, by the ends of their names
 ---Raises `argument`, `db`, `cancelled`.
 function M.check_own(what, database, name, own)
   local names = {}
   for i, tail in ipairs(ordered.names(own)) do names[i] = (name .. tail):lower() end
   local list = errors.check(json.encode(json.array(names)))
   local found = database:query("SELECT name, sql FROM sqlite_master WHERE lower(name) IN (SELECT value FROM json_each(?))", list)
+  local there = {}
   for _, row in ipairs(found) do
-    if not (row.sql or ""):find(own[row.name:sub(#name + 1):lower()], 1, true) then
+    local tail = row.name:sub(#name + 1):lower()
+    if not (row.sql or ""):find(own[tail], 1, true) then
       errors.raise("argument", ("%s: %s has a table %s of something else"):format(what, database.path, row.name),
         { hint = "give it another name = , or a file of its own" })
     end
+    there[tail] = true
   end
+  return there
 end
 
 return M

@@ -195,6 +195,19 @@ local function caller(name, file)
   return named
 end
 
+--- A member that a module has in its own file, and by which it is not called; no other file is read for it.
+---@param name string "stoke.http"
+---@param member string
+---@return stoke.doc.entry|nil
+---
+--- Example: `local get = library.own("stoke.http", "get")`
+function M.own(name, member)
+  local file = index.file(name)
+  local found = file and file.by_member[member]
+  if not found or found.private or member == "new" or member == name:match "[^.]+$" then return nil end
+  return M.named(found, short(name) .. "." .. member, name)
+end
+
 local modules = {}
 
 --- The entry of a module.

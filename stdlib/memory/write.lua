@@ -2,12 +2,25 @@
 
 local db = require "stoke.db"
 local errors = require "core.errors"
+local fold = require "stoke.reading.fold"
 local json = require "stoke.json"
 local past = require "stoke.memory.past"
 
 local M = {}
 
 local function named(self, sql) return (sql:gsub("NAME", self.name)) end
+
+--- What a text is known by: without case, blanks, and the marks that end a sentence.
+local function same_as(text) return (fold.key(text):gsub("[.!?,;:]+$", "")) end
+
+--- What a memory is known by: of two with the same key one is remembered.
+---@param text string
+---@param kind string
+---@param tags any JSON, or db.null
+---@return string hex
+---
+--- Example: `local key = writing.key("Ada likes tea.", "fact", db.null)`
+function M.key(text, kind, tags) return json.digest { same_as(text), kind, tags } end
 
 local TAGS = "INSERT INTO NAME_tag (name, value, memory) SELECT t.key, t.atom, m.id FROM NAME AS m, json_each(m.tags) AS t"
 

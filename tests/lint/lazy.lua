@@ -24,7 +24,8 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
   stoke.workflow stoke.agent.kept
-  stoke.graph.extract stoke.memory stoke.memory.lazy stoke.memory.recall stoke.memory.think stoke.config.routes stoke.config.sensors
+  stoke.graph.extract stoke.memory stoke.memory.lazy stoke.memory.older stoke.memory.recall stoke.memory.think
+  stoke.config.routes stoke.config.sensors
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
   stoke.model.terms stoke.model.judge

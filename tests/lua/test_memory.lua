@@ -357,6 +357,45 @@ test("the same text of another kind, or with other tags, is another memory", fun
   t.eq(#memory:search("tea", { tags = { user = "bob" } }), 2)
 end)
 
+-- As the tables were when tags were JSON in the row alone, and a text was known by itself.
+local OLDER <const> = [[
+CREATE TABLE memory (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, key TEXT UNIQUE, kind TEXT NOT NULL,
+  importance INTEGER NOT NULL CHECK (importance BETWEEN 0 AND 10), origin TEXT NOT NULL, tags TEXT, sources TEXT,
+  created REAL NOT NULL, used REAL NOT NULL, uses INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE VIRTUAL TABLE memory_words USING fts5(text, content = 'memory', content_rowid = 'id',
+  tokenize = "unicode61 remove_diacritics 2");
+CREATE TABLE memory_about ( -- one row: what the memory is
+  one INTEGER PRIMARY KEY CHECK (one = 1), embed TEXT, reflected INTEGER NOT NULL) STRICT;
+INSERT INTO memory_about VALUES (1, NULL, 3);
+INSERT INTO memory (text, key, kind, importance, origin, tags, created, used) VALUES
+  ('I like tea.', 'k1', 'observation', 5, 'person', '{"n":2,"old":true,"user":"ada"}', 1, 1),
+  ('i like tea!', 'k2', 'observation', 5, 'person', '{"n":2,"old":true,"user":"ada"}', 2, 2),
+  ('It rained.', 'k3', 'observation', 5, 'script', NULL, 3, 3),
+  ('It rained.', NULL, 'observation', 5, 'script', NULL, 4, 4);
+INSERT INTO memory_words (rowid, text) SELECT id, text FROM memory]]
+
+test("a file whose tags have no table yet gets one, and what it remembers is known", function(t)
+  local database <close> = stoke.db.open(t.tmp() .. "/older.memory")
+  database:exec(OLDER)
+  for _ = 1, 2 do -- and it stays as it is when it is opened again
+    local memory <close> = stoke.memory(database)
+    t.eq(#memory:search("tea", { touch = false, tags = { user = "ada", n = 2, old = true } }), 2)
+    t.eq(#memory:list { tags = { user = "bob" } }, 0)
+    t.eq({ memory:add("I LIKE tea", { tags = { user = "ada", n = 2, old = true } }) }, { 1, false })
+    t.eq({ memory:add "it rained" }, { 3, false })
+    t.eq(database:one("SELECT tags, last FROM memory_reflected"), { tags = "{}", last = 3 })
+    t.eq(memory:count(), 4)
+  end
+end)
+
+test("of a file that cannot be taken over nothing is changed", function(t)
+  local database <close> = stoke.db.open(t.tmp() .. "/older.memory")
+  database:exec(OLDER)
+  database:exec "UPDATE memory SET tags = '{' WHERE id = 2"
+  t.raises("db", stoke.memory, database)
+  t.eq(database:one("SELECT count(*) AS n FROM sqlite_master WHERE name IN ('memory_tag', 'memory_reflected')").n, 0)
+end)
+
 test("an origin that is not known counts as a stranger's", function(t)
   local memory <close> = stoke.memory()
   memory:add("Ada drew a circle.", { importance = 6 })

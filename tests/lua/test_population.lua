@@ -122,6 +122,24 @@ test("a range becomes a whole number in it, and other words stay", function(t)
   end
 end)
 
+test("a range without a whole number in it is refused, in quotas and in joint tables", function(t)
+  local function refused(definition, ...)
+    local err = t.raises("argument", stoke.population, definition)
+    for _, words in ipairs { ... } do t.contains(tostring(err), words) end
+  end
+  refused({ size = 4, quotas = { age = { ["80-18"] = 1 } } }, "quotas.age", '"80-18"', "18-80; or, where it is a word", "80 to 18")
+  refused({ size = 4, quotas = { age = { ["80 \u{2013} 18"] = 1 } } }, "18-80")
+  refused({ size = 4, quotas = { age = { ["0-99999999999999999999"] = 1 } } }, "18 digits")
+  refused({ size = 4, joint = { { age = "80-18", job = "nurse", share = 1 } } }, "joint[1].age", "18-80")
+  t.eq(stoke.population { size = 1, quotas = { age = { ["18-18"] = 1 } } }[1].persona.age, 18)
+end)
+
+test("the report counts words that nobody got, too", function(t)
+  local people = stoke.population { size = 3, quotas = { job = { nurse = 0.99, baker = 0.01 } },
+    joint = { { age = "old", temper = "mild", share = 1 }, { age = "young", temper = "mild", share = 0 } } }
+  t.eq(people.report.counts, { job = { nurse = 3, baker = 0 }, age = { old = 3, young = 0 }, temper = { mild = 3 } })
+end)
+
 test("the cells of a joint table are exact", function(t)
   local people = stoke.population { size = 50, joint = {
     { gender = "female", job = "nurse", share = 0.4 }, { gender = "female", job = "baker", share = 0.1 },

@@ -91,9 +91,8 @@ local function rows_of(map)
 end
 
 local function check_size(width, height)
-  local sides = { width = width, height = height }
-  for _, name in ipairs { "width", "height" } do
-    local side = sides[name]
+  for i, name in ipairs { "width", "height" } do
+    local side = i == 1 and width or i == 2 and height
     if math.type(side) ~= "integer" or side < 1 or side > LONGEST then
       errors.argument("stoke.place: %s must be a whole number from 1 to %d, got %s", name, LONGEST, errors.describe(side))
     end
@@ -224,6 +223,9 @@ end
 function M.new(given)
   given = errors.options(given, { map = true, spots = true, width = true, height = true, blocked = true }, "stoke.place")
   local grid, letters
+  if given.map == nil and given.width == nil and given.height == nil then
+    errors.argument "stoke.place: map is missing: a drawing of it, a line a row; or its width and height"
+  end
   if given.map ~= nil then
     if given.blocked then errors.argument "stoke.place: give either a map or blocked tiles" end
     grid, letters = read_map(given.map)
@@ -348,7 +350,7 @@ end
 ---@param x integer
 ---@param y integer
 ---@param others? stoke.place.mover[] who may be on it
----@return boolean free not blocked, not outside of the map, and nobody is on it
+---@return boolean free not blocked, not outside of the map, and nobody is on it, nor about to come to it by a change of places
 ---
 --- Example: `if town:free(ada.x + 1, ada.y, here:near(ada, 2)) then ada.x = ada.x + 1 end`
 function Place:free(x, y, others)
@@ -357,7 +359,8 @@ function Place:free(x, y, others)
   local grid = self.inner.grid
   if x < 1 or x > grid.width or not grid.open[y * grid.stride + x] then return false end
   for _, other in ipairs(others or {}) do
-    if other.x == x and other.y == y then return false end
+    local swap = other.walk and other.walk.swap
+    if other.x == x and other.y == y or swap and swap.x == x and swap.y == y then return false end
   end
   return true
 end
@@ -378,7 +381,11 @@ function Place:nearest(to, others)
     queue[#queue + 1] = tile.y * grid.stride + tile.x
     seen[queue[#queue]] = true
   end
-  for _, other in ipairs(others or {}) do taken[other.y * grid.stride + other.x] = true end
+  for _, other in ipairs(others or {}) do
+    local swap = other.walk and other.walk.swap
+    taken[other.y * grid.stride + other.x] = true
+    if swap then taken[swap.y * grid.stride + swap.x] = true end
+  end
   for _, at in ipairs(queue) do -- it grows
     if not taken[at] then return at % grid.stride, at // grid.stride end
     for d = 1, 4 do
@@ -498,8 +505,8 @@ end
 ---@param others stoke.place.mover[]|stoke.world.here those within three tiles or more, without itself; or `here` of a world
 ---@param tick? integer of the world; not needed with `here`
 ---@return "stands"|"moved"|"waits"|"arrived"|"near"|"stuck" what near: somebody stands at the goal, and it is beside it; stuck: no
----  way leads there, or nothing has moved for 60 ticks. After arrived, near and stuck the walk is over. Who stands may be moved,
----  too: it made way
+---  way leads there, who stands in it has made no way for 60 ticks, or it has waited for 600. After arrived, near and stuck the
+---  walk is over. Who stands may be moved, too: it made way
 ---@return string|nil who the id of who is in the way
 ---Raises `argument`.
 ---

@@ -128,7 +128,7 @@ end)
 
 test("what is no tile is refused", function(t)
   local p = town()
-  refused(t, "width must be a whole number from 1 to 1000, got nil", place)
+  refused(t, "map is missing: a drawing of it", place)
   refused(t, "place:free: the numbers x and y", p.free, p, "2")
   refused(t, "place:at: the numbers x and y", p.at, p)
   refused(t, "place:distance: two tiles expected, got nil", p.distance, p, { x = 1, y = 1 })

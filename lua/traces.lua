@@ -220,13 +220,20 @@ local function flush(self)
   end
 end
 
+--- The same, where nobody else is at it: who is takes what has come meanwhile, too.
+local function flush_alone(self)
+  if self.writing then return end
+  self.writing = true
+  local _ <close> = setmetatable({}, { __close = function() self.writing = false end })
+  flush(self)
+end
+
 local function gather(self)
   self.gathering = true
   self.task = tasks.spawn(function()
     host.park("traces", M.GATHER)
-    self.writing = true
-    flush(self)
-    self.gathering, self.writing, self.task = false, false, nil
+    flush_alone(self)
+    self.gathering, self.task = false, nil
   end, { system = true, name = "traces" })
 end
 
@@ -278,7 +285,7 @@ function M.flush()
   while self.writing and monotonic() < last do
     if host.park("traces", 0.005) == nil then return end
   end
-  if not self.writing then flush(self) end
+  flush_alone(self)
 end
 
 --- Write what was gathered, and keep nothing more.

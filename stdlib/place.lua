@@ -91,8 +91,9 @@ local function rows_of(map)
 end
 
 local function check_size(width, height)
-  for i, name in ipairs { "width", "height" } do
-    local side = i == 1 and width or i == 2 and height
+  local sides = { width = width, height = height }
+  for _, name in ipairs { "width", "height" } do
+    local side = sides[name]
     if math.type(side) ~= "integer" or side < 1 or side > LONGEST then
       errors.argument("stoke.place: %s must be a whole number from 1 to %d, got %s", name, LONGEST, errors.describe(side))
     end
@@ -223,9 +224,6 @@ end
 function M.new(given)
   given = errors.options(given, { map = true, spots = true, width = true, height = true, blocked = true }, "stoke.place")
   local grid, letters
-  if given.map == nil and given.width == nil and given.height == nil then
-    errors.argument "stoke.place: map is missing: a drawing of it, a line a row; or its width and height"
-  end
   if given.map ~= nil then
     if given.blocked then errors.argument "stoke.place: give either a map or blocked tiles" end
     grid, letters = read_map(given.map)
@@ -318,6 +316,12 @@ function Place:names()
   return ordered.names(self.inner.spots)
 end
 
+local function check_numbers(what, x, y)
+  if type(x) ~= "number" or type(y) ~= "number" then
+    errors.argument("%s: the numbers x and y of a tile expected, got %s and %s", what, errors.describe(x), errors.describe(y))
+  end
+end
+
 --- The spot that a tile is of.
 ---@param x integer
 ---@param y integer
@@ -326,6 +330,7 @@ end
 --- Example: `print(town:at(ada.x, ada.y) or "in the street")`
 function Place:at(x, y)
   scopes.check_self(self, Place, "place:at()")
+  check_numbers("place:at", x, y)
   local inner = self.inner
   if x < 1 or x > self.width then return nil end
   if not inner.names then -- by tile
@@ -343,16 +348,16 @@ end
 ---@param x integer
 ---@param y integer
 ---@param others? stoke.place.mover[] who may be on it
----@return boolean free not blocked, not outside of the map, and nobody is on it, nor about to come to it by a change of places
+---@return boolean free not blocked, not outside of the map, and nobody is on it
 ---
 --- Example: `if town:free(ada.x + 1, ada.y, here:near(ada, 2)) then ada.x = ada.x + 1 end`
 function Place:free(x, y, others)
   scopes.check_self(self, Place, "place:free()")
+  check_numbers("place:free", x, y)
   local grid = self.inner.grid
   if x < 1 or x > grid.width or not grid.open[y * grid.stride + x] then return false end
   for _, other in ipairs(others or {}) do
-    local swap = other.walk and other.walk.swap
-    if other.x == x and other.y == y or swap and swap.x == x and swap.y == y then return false end
+    if other.x == x and other.y == y then return false end
   end
   return true
 end
@@ -373,11 +378,7 @@ function Place:nearest(to, others)
     queue[#queue + 1] = tile.y * grid.stride + tile.x
     seen[queue[#queue]] = true
   end
-  for _, other in ipairs(others or {}) do
-    local swap = other.walk and other.walk.swap
-    taken[other.y * grid.stride + other.x] = true
-    if swap then taken[swap.y * grid.stride + swap.x] = true end
-  end
+  for _, other in ipairs(others or {}) do taken[other.y * grid.stride + other.x] = true end
   for _, at in ipairs(queue) do -- it grows
     if not taken[at] then return at % grid.stride, at // grid.stride end
     for d = 1, 4 do
@@ -398,6 +399,10 @@ end
 --- Example: `if town:distance(ada, ben) <= 2 then here:emit("met", { who = ben.id }) end`
 function Place:distance(a, b)
   scopes.check_self(self, Place, "place:distance()")
+  for _, one in ipairs { a or false, b or false } do
+    if type(one) ~= "table" then errors.argument("place:distance: two tiles expected, got %s", errors.describe(one or nil)) end
+    check_numbers("place:distance", one.x, one.y)
+  end
   return math.max(math.abs(a.x - b.x), math.abs(a.y - b.y))
 end
 
@@ -430,7 +435,9 @@ function Place:text(members)
   scopes.check_self(self, Place, "place:text()")
   local marks = {}
   for _, member in next, members or {} do
-    marks[member.y * self.inner.grid.stride + member.x] = tostring(member.name or member.id):match(utf8.charpattern)
+    if type(member) ~= "table" then errors.argument("place:text: members expected, got %s", errors.describe(member)) end
+    check_numbers("place:text", member.x, member.y)
+    marks[member.y * self.inner.grid.stride + member.x] = tostring(member.name or member.id or "?"):match(utf8.charpattern)
   end
   local rows = {}
   for y = 1, self.height do
@@ -491,8 +498,8 @@ end
 ---@param others stoke.place.mover[]|stoke.world.here those within three tiles or more, without itself; or `here` of a world
 ---@param tick? integer of the world; not needed with `here`
 ---@return "stands"|"moved"|"waits"|"arrived"|"near"|"stuck" what near: somebody stands at the goal, and it is beside it; stuck: no
----  way leads there, who stands in it has made no way for 60 ticks, or it has waited for 600. After arrived, near and stuck the
----  walk is over. Who stands may be moved, too: it made way
+---  way leads there, or nothing has moved for 60 ticks. After arrived, near and stuck the walk is over. Who stands may be moved,
+---  too: it made way
 ---@return string|nil who the id of who is in the way
 ---Raises `argument`.
 ---

@@ -299,7 +299,7 @@ function Study:broadcast(text) return self:tell("all", text) end
 --- Example: `survey:record { from = "ada", to = { "ben" }, text = "The bread was stale again." }`
 function Study:record(turn)
   check_self(self, "study:record()")
-  errors.options(turn, { from = "string", text = "string", to = "table" }, "study:record")
+  turn = errors.options(turn, { from = "string", text = "string", to = "table" }, "study:record")
   if not turn.from then errors.argument "study:record: from is missing" end
   local people = turn.to == nil and self.people or turn.to[1] == nil and {} or self:whom("study:record", turn.to)
   local person = self.by_id[turn.from]

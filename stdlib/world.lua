@@ -306,6 +306,7 @@ local function send(self, what, name, args, o)
     errors.raise("limit", ("%s: %d inputs wait for the world %q"):format(what, #self.sent, self.name),
       { hint = "does it run? cap = says how many may wait" })
   end
+  if o.at and o.at ~= o.at then errors.argument("%s: at must be a world time in seconds, got %s", what, tostring(o.at)) end
   local log = self.log
   log.sent = log.sent + 1
   local row = { kind = "input", name = name, args = data.checked(args, what .. ": the arguments"), member = o.member,
@@ -358,7 +359,8 @@ function World:ask(name, args, options)
     end
   end
   if not row.done then
-    errors.raise("incomplete", ("world:ask: the world %q was closed before the input %q had a result"):format(self.name, name))
+    errors.raise("incomplete", ("world:ask: the world %q was closed before the input %q had a result"):format(self.name, name),
+      { hint = self.file and "the input is in its file, and takes effect when the world is opened and run again" or nil })
   end
   if row.error then
     errors.raise(errors.kinds[row.error.kind] and row.error.kind or "script", row.error.message, { hint = row.error.hint })
@@ -401,6 +403,11 @@ end
 function World:inputs(options)
   check(self, "world:inputs()")
   local o = errors.options(options, { from = "number", to = "number" }, "world:inputs")
+  for _, name in ipairs { "from", "to" } do
+    if o[name] and not math.tointeger(o[name]) then
+      errors.argument("world:inputs: %s must be the number of an entry, got %s", name, tostring(o[name]))
+    end
+  end
   local to = math.min(o.to or self.log.last, self.log.last)
   local rows = self.log:numbers(o.from or math.max(1, to - 999), to)
   for i, row in ipairs(rows) do
@@ -454,6 +461,7 @@ end
 --- Example: `local x = town:peek(function(state) return state.members.ada.x end)`
 function World:peek(f, ...)
   check(self, "world:peek()")
+  errors.check_callable(f, "world:peek")
   local engine = self.engine
   return f(engine.state, engine.now, engine:time(engine.now), ...)
 end
@@ -558,8 +566,12 @@ end
 ---
 --- Example: `for _, member in ipairs(stoke.world.diff(town, other).members) do print(member.id) end`
 function M.diff(a, b)
-  check(a, "world.diff")
-  check(b, "world.diff")
+  for _, one in ipairs { a or false, b or false } do
+    if type(one) ~= "table" or getmetatable(one) ~= World then
+      errors.argument("world.diff: two worlds expected, got %s", errors.describe(one or nil))
+    end
+    check(one, "world.diff")
+  end
   return history.diff(a, b)
 end
 

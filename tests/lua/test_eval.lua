@@ -402,6 +402,23 @@ test("a run that was stopped goes on with what is left, and asks nothing twice",
   t.eq(#asked, 8)
 end)
 
+test("a run that is under way is taken up by nobody else: the other one is a run of its own", function(t)
+  local path, asked = t.tmp() .. "/evals.db", 0
+  local function run()
+    return of({ a = "yes", b = "yes" }, { name = "e", at_once = 1, run = function()
+      asked = asked + 1
+      stoke.sleep(1)
+      return "yes"
+    end }):run { file = path }
+  end
+  local first = stoke.spawn(run)
+  stoke.sleep(1.5)
+  t.eq(asked, 2, "one is answered, one is not")
+  local other = run()
+  t.eq({ other.run, other.kept, first:await().run, asked }, { 2, 0, 1, 4 })
+  t.eq(run().run, 3)
+end)
+
 test("a part of the cases is run, compared, and not kept", function(t)
   local path = t.tmp() .. "/evals.db"
   local function run(options)

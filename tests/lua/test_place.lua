@@ -126,6 +126,15 @@ test("a name that no spot has is refused with the one that was meant", function(
   refused(t, "write a colon", p.spot, nil, "bakery")
 end)
 
+test("what is no tile is refused", function(t)
+  local p = town()
+  refused(t, "width must be a whole number from 1 to 1000, got nil", place)
+  refused(t, "place:free: the numbers x and y", p.free, p, "2")
+  refused(t, "place:at: the numbers x and y", p.at, p)
+  refused(t, "place:distance: two tiles expected, got nil", p.distance, p, { x = 1, y = 1 })
+  refused(t, "place:text: the numbers x and y", p.text, p, { { id = "ada" } })
+end)
+
 test("nearest gives the tile itself, or the one by the fewest steps that is free", function(t)
   local p = place { map = { "..#.", ".##." } }
   t.eq({ p:nearest { x = 1, y = 1 } }, { 1, 1 })

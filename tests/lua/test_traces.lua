@@ -103,6 +103,20 @@ test("a span below one of another process has its trace, and its id as parent", 
   t.eq({ r[1].trace, span.hex(r[1].parent) }, { ("ab"):rep(16), ("cd"):rep(8) })
 end)
 
+test("a span around effects is told apart: who prints effects, or adds up tokens, leaves it out", function(t)
+  t.model { "x" }
+  local lines = {}
+  local meter <close> = require "stoke.repl.meter".new()
+  meter:watch(require "core.task".current())
+  local printer = span.printer(function(line) lines[#lines + 1] = line end)
+  span.listen(printer)
+  local result = stoke.agent { name = "b", model = "m" }:run "x"
+  span.unlisten(printer)
+  t.eq(#lines, 1)
+  t.match(lines[1], "^effect llm%.chat ")
+  t.match(meter:text(), (", %d tok in, %d out"):format(result.usage.input_tokens, result.usage.output_tokens))
+end)
+
 test("each attempt that failed is in the span of the call", function(t)
   t.model { { status = 503, error = "busy" }, "x" }
   local r = recorded(function() stoke.agent { name = "b", model = "m" }:run "x" end)

@@ -138,6 +138,15 @@ test("what nobody knows, and what is no data, is refused with what to do", funct
   t.raises("argument", function() world:ask("say", {}, { timeout = -1 }) end)
 end)
 
+test("what cannot be asked of a world is refused with words", function(t)
+  local world <close> = open()
+  local function refused(words, f, ...) t.contains(t.raises("argument", f, ...).message, words) end
+  refused("two worlds expected, got nil", stoke.world.diff, world)
+  refused("world:peek: a function expected", world.peek, world, "x")
+  refused("from must be the number of an entry", world.inputs, world, { from = 0.5 })
+  refused("at must be a world time", world.send, world, "say", {}, { member = "ada", at = 0 / 0 })
+end)
+
 test("an ask ends in time where nobody runs the world", function(t)
   local world <close> = open()
   local err = t.raises("timeout", function() world:ask("shout", "x", { timeout = 3 }) end)

@@ -342,9 +342,7 @@ function M.day(people, member, answer, here)
     member.mind = answer.mind
   end
   if not answer.plan then return end
-  local lines = {}
-  for i, item in ipairs(member.plan) do lines[i] = item.activity end
-  note(member, "My plan for today: " .. table.concat(lines, ", "), here.time, 3, "agent")
+  note(member, record.plan(member.plan), here.time, 3, "agent")
 end
 
 --- It could not be asked at all: a day goes by the routine, who had the word has said nothing, who is invited is asked again.

@@ -12,6 +12,7 @@ local actions = require "stoke.person.actions"
 local memories = require "stoke.memory"
 local past = require "stoke.memory.past"
 local reading = require "stoke.reading"
+local record = require "stoke.person.record"
 local schedules = require "core.schedule"
 local schema = require "stoke.schema"
 local texts = require "stoke.agent.texts"
@@ -67,11 +68,24 @@ local function cue(q)
   return table.concat(parts, ". ")
 end
 
---- What fits is remembered; what is said in this very conversation stands in the question anyway.
-local function recalled(memory, q, time, k)
+--- From when on the question tells what happened: the lines of this very conversation, and the latest news.
+local function told_since(q, limits)
+  local first = q.kind ~= "talk" and q.news[math.max(1, #q.news - limits.news + 1)]
+  return first and first.time and math.min(first.time, q.since or first.time) or q.since
+end
+
+--- What fits is remembered, without what stands in the question anyway: a small model takes what it reads twice for what it is to
+--- do.
+local function recalled(memory, q, time, limits)
   if not memory then return {} end
-  local text = cue(q)
-  return memory:search(text ~= "" and text or nil, { k = k, now = time, before = q.since })
+  local text, plan = cue(q), q.kind == "free" and q.plan and q.plan[1] and record.plan(q.plan)
+  local found = memory:search(text ~= "" and text or nil,
+    { k = limits.memories + (plan and 1 or 0), now = time, before = told_since(q, limits) })
+  for i = #found, 1, -1 do
+    if found[i].text == plan then table.remove(found, i) end
+  end
+  found[limits.memories + 1] = nil
+  return found
 end
 
 --- What the state keeps of memories that were found.
@@ -190,7 +204,7 @@ end
 --- Example: `local answer = mind.turn(def, { kind = "free", near = {}, news = {}, feedback = {} }, 28800)`
 function M.turn(def, q, time, memory, seat)
   remember(memory, q, time)
-  local found = recalled(memory, q, time, def.limits.memories)
+  local found = recalled(memory, q, time, def.limits)
   local agent, question, offer = turn_question(def, q, time, found)
   local limits = { most = def.limits.actions, said = own_lines(q, def.id) }
   if seat then seat:ready(def.model or "") end

@@ -40,6 +40,17 @@ function M.note(member, text, time, importance, origin)
   news[#news + 1] = { text = text, time = time, importance = importance, origin = origin or "script" }
 end
 
+--- How a plan of a day is remembered.
+---@param plan { activity: string }[]
+---@return string
+---
+--- Example: `record.note(ada, record.plan(ada.plan), here.time, 3, "agent")`
+function M.plan(plan)
+  local lines = {}
+  for i, item in ipairs(plan) do lines[i] = item.activity end
+  return "My plan for today: " .. table.concat(lines, ", ")
+end
+
 --- How far apart two are: the steps of a king in chess.
 ---@param a table
 ---@param b table

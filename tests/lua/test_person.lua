@@ -1,5 +1,6 @@
 -- People in a world: stdlib/person.lua, on scripted models.
 local person = require "stoke.person"
+local mind = require "stoke.person.mind"
 local persons = require "persons"
 local http = require "stoke.http"
 local json = require "stoke.json"
@@ -313,9 +314,29 @@ test("what is memorable is in the request, as a note of the user's side, those o
   t.contains(last.text, "You remember:\n")
   t.match(last.text, "%- %(%w+ %w+ ?%w*%) The mill is haunted%.")
   t.eq(last.system:find("haunted", 1, true), nil)
-  local mind = world:look("members", "ada", "mind")
-  t.eq(mind.request, ("[system]\n%s\n\n[user]\n%s"):format(last.system, last.text)) -- all that the model read
-  t.ok(mind.found[1].score > 0 and mind.found[1].recency <= 1)
+  local seen = world:look("members", "ada", "mind")
+  t.eq(seen.request, ("[system]\n%s\n\n[user]\n%s"):format(last.system, last.text)) -- all that the model read
+  t.ok(seen.found[1].score > 0 and seen.found[1].recency <= 1)
+end)
+
+test("what a question tells anyway is not among what is remembered: the latest news, the plan", function(t)
+  local brain <close> = persons.brain()
+  local def, memory <close> = persons.town(brain).defs.ada, stoke.memory(nil)
+  local q = { kind = "free", near = {}, feedback = {}, places = { "mill" }, news = {},
+    plan = { { from = 8 * HOUR, activity = "grind the corn", place = "mill" } }, item = 1 }
+  memory:add_all { { text = "My plan for today: grind the corn", created = 7 * HOUR, now = 7 * HOUR },
+    { text = "Bread is baked at night.", created = 7 * HOUR, now = 7 * HOUR } }
+  for i = 1, def.limits.news + 1 do q.news[i] = { text = "Bell " .. i .. " rang.", time = 8 * HOUR + i, importance = 3 } end
+  local function seen(time)
+    mind.turn(def, q, time, memory)
+    local lines = {}
+    for line in brain.asked[#brain.asked].text:match "You remember:\n(.-)\n\n":gmatch "%) ([^\n]+)" do lines[#lines + 1] = line end
+    table.sort(lines)
+    return lines
+  end
+  t.eq(seen(9 * HOUR), { "Bell 1 rang.", "Bread is baked at night." }) -- the first bell is no more among the news
+  q.news, q.kind, q.lines, q.others, q.since = {}, "talk", {}, { { id = "bob", name = "Bob" } }, 10 * HOUR
+  t.eq(#seen(10 * HOUR), def.limits.memories) -- in a conversation the plan is not told: all is remembered that fits
 end)
 
 test("what cannot be done any more when the answer comes is told next time", function(t)
@@ -368,7 +389,6 @@ end)
 
 -- ---- the plan of a day ---------------------------------------------------------------------------------------------------------
 
-local mind = require "stoke.person.mind"
 
 test("a plan is bound to half hours, places and the activities of a place", function(t)
   local brain <close> = persons.brain()

@@ -111,12 +111,12 @@ end
 local function view_of(page, id)
   local view = id == nil and page.views[1] or page.by_id[id]
   if view then return view end
+  if id ~= nil and type(id) ~= "string" then errors.raise("argument", "view must be a text: the id of a view") end
   local names = {}
   for i, known in ipairs(page.views) do names[i] = known.id end
   if id == nil then errors.raise("argument", "there is nothing to see yet") end
-  local near = type(id) == "string" and errors.suggest(id, names)
-  errors.raise("argument", ("there is no view %s"):format(type(id) == "string" and id or errors.describe(id)),
-    { hint = near and ("did you mean %s?"):format(near) or nil })
+  local near = errors.suggest(id, names)
+  errors.raise("argument", ("there is no view %s"):format(id), { hint = near and ("did you mean %s?"):format(near) or nil })
 end
 
 -- ---- requests -------------------------------------------------------------------------------------------------------------------

@@ -249,10 +249,20 @@ local function places_of(what, place)
   return table.move(names, 1, #names, 1, {})
 end
 
+--- Answers in a row that were in no protocol we know, after which nobody takes the other side for a model server any more.
+local STRANGE <const> = 8
+
+--- Does an error end the run of the world?
+local function stops(self, err)
+  if err.kind ~= "protocol" then return mind.stops(err) end
+  self.strange = self.strange + 1
+  return self.strange >= STRANGE
+end
+
 --- Their thoughts, each with the world's memories at hand.
 local function thoughts_of(self)
   local function thought(name, f, apply)
-    return { takes = self.takes, stops = mind.stops, apply = apply,
+    return { takes = self.takes, stops = function(err) return stops(self, err) end, apply = apply,
       failed = function(member, failed, here) live.failed(self, member, name, failed, here) end,
       ask = function(q, who, time, world)
         local kept = self.kept[world]
@@ -261,7 +271,9 @@ local function thoughts_of(self)
             { hint = "stoke.world(people:world { ... }), or on_open = people.on_open" })
         end
         local seat <close> = self.round:enter()
-        return f(self.defs[who], q, time, kept[who], seat)
+        local answer = f(self.defs[who], q, time, kept[who], seat)
+        self.strange = 0
+        return answer
       end }
   end
   local function turn(def, q, time, memory, seat)
@@ -330,7 +342,7 @@ function M.people(given)
   if not given[1] then errors.argument("%s: there is nobody: { id = \"ada\", name = \"Ada\" }, ...", what) end
   local self = setmetatable({ place = o.place, places = places_of(what, o.place), defs = {}, list = {}, limits = limits_of(o.talk),
     hearing = o.hearing or 3, beat = positive(what, "beat", o.beat or 60), takes = positive(what, "takes", o.takes or 20),
-    kept = setmetatable({}, { __mode = "k" }), round = rounds.new(), speed = o.place and 1 or 0 }, People)
+    kept = setmetatable({}, { __mode = "k" }), round = rounds.new(), strange = 0, speed = o.place and 1 or 0 }, People)
   if not (self.hearing >= 0 and self.hearing < math.huge) then
     errors.argument("%s: hearing must be tiles, at least 0, got %s", what, tostring(self.hearing))
   end

@@ -246,7 +246,7 @@ end
 function DO.GO(people, member, action, here)
   if member.talk then return false, "you are in a conversation" end
   go(people, member, action.place, here)
-  member.doing = "going to the " .. action.place
+  member.doing = (action.place:find "%d" and "going to " or "going to the ") .. action.place -- "house 3" is a name
   return true
 end
 

@@ -2,6 +2,7 @@
 local person = require "stoke.person"
 local mind = require "stoke.person.mind"
 local persons = require "persons"
+local http = require "stoke.http"
 local json = require "stoke.json"
 local scripted = require "scripted"
 local stoke = require "stoke"
@@ -235,6 +236,27 @@ test("where a server or a model is not there the run ends with that error, and t
   finish(unharmed, 9)
   t.eq(world:hash(), unharmed:hash())
   t.eq(memories(people, world), memories(other, unharmed))
+end)
+
+test("where what answers is no model server the run ends, once that is sure", function(t)
+  local asked, wrong = 0, function() return true end
+  local server <close> = http.serve { mem = "strange-people", handler = function(req, res)
+    if req.path ~= "/api/chat" then return res:reply(404, {}, "") end
+    asked = asked + 1
+    if wrong(asked) then return res:reply(200, { ["Content-Type"] = "text/html" }, "<html>It works!</html>") end
+    local message = { role = "assistant", content = '{"actions": [{"action": "DONE"}]}' }
+    return res:reply(200, { ["Content-Type"] = "application/x-ndjson" },
+      json.encode { model = "m", done = true, done_reason = "stop", message = message } .. "\n")
+  end }
+  local people = persons.town { url = server.url }
+  local world <close> = stoke.world(people:world(options()))
+  local err = t.raises("protocol", finish, world, 24)
+  t.match(err.message, '^world "town": the thought "%l+" of "%l+" failed: ')
+  t.ok(asked >= 8 and asked <= 8 + 2, asked .. " asked") -- the three of them think at once
+  t.raises("protocol", finish, world, 24)
+  wrong = function(n) return n % 4 > 0 end
+  finish(world, 24)
+  t.ok(asked > 30, asked .. " asked")
 end)
 
 test("an attempt that failed leaves nothing in the memory of who tries again", function(t)

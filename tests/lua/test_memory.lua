@@ -207,6 +207,24 @@ test("where conditions leave few memories these are compared, and the best are t
   end
 end)
 
+test("what fits a question well and matters somewhat is found between what fits more and what matters more", function(t)
+  for _, embed in ipairs { letters, false } do
+    local memory <close> = stoke.memory(nil, { embed = embed or nil })
+    local list = {}
+    local function add(n, text, importance)
+      for _ = 1, n do list[#list + 1] = { text = text .. " " .. #list, importance = importance } end
+    end
+    add(300, "a b c d", 0)
+    add(300, "a", 3)
+    add(5, "a b c", 2) -- in neither list for long: 300 fit more, and 320 matter more
+    add(20, "z", 10)
+    add(1000, "y", 0)
+    memory:add_all(list)
+    local found = memory:search("a b c d", { k = 5, min_relevance = embed and 0.3 or 0.05, weights = { importance = 2 } })
+    for i = 1, 5 do t.match(found[i].text, "^a b c %d+$") end
+  end
+end)
+
 test("what does not fit a question enough is left out, and does not count as used", function(t)
   local memory <close> = stoke.memory(nil, { embed = letters })
   local list = {}

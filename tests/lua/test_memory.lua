@@ -529,6 +529,27 @@ test("explain shows what would be recalled, which does not count as used", funct
   t.eq(names.recalled, true)
 end)
 
+test("words to match that cannot be read are one error, without the statement", function(t)
+  local memory <close> = stoke.memory()
+  memory:add "Ada sent an e-mail."
+  local wrong = { ["a AND ("] = 'syntax error near ""', ["e-mail"] = "no such column: mail", ['"a'] = "unterminated string" }
+  for match, why in pairs(wrong) do
+    for _, f in ipairs { memory.list, function(m, o) return m:search("Ada", o) end } do
+      local err = t.raises("argument", f, memory, { match = match })
+      t.contains(err.message, "match cannot be read: ")
+      t.contains(err.message, why)
+      t.contains(err.message, match)
+      t.eq(err.message:find "SELECT", nil)
+      t.match(err.hint, "quotes")
+    end
+  end
+  t.eq(#memory:list { match = '"e-mail"' }, 1)
+  t.match(t.raises("db", function()
+    memory.db:exec "DROP TABLE memory_words"
+    memory:list { match = "Ada" }
+  end).message, "memory_words")
+end)
+
 test("what makes no sense is refused in words", function(t)
   local memory <close> = stoke.memory()
   local function add(text, options) return t.raises("argument", memory.add, memory, text, options).message end

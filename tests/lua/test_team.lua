@@ -139,6 +139,9 @@ test("what would be taken without a word is refused when a team is made", functi
   wrong("is stop.messages itself, which makes a condition: call it", "round_robin", { stop = stop.messages })
   wrong("members must be at most 2, got 3", "reflect", { members = { a, b, c } })
   wrong("substitute names the string \"q\", who is no member", "round_robin", { substitute = { q = c } })
+  local short = { members = { world.agent "a", world.agent "b" }, stop = stop.text("x", { from = "x" }) }
+  local names = t.raises("argument", stoke.team.round_robin, short).message
+  t.match(names, "who is no member$") -- of names of one letter none is near another
   wrong("members = { writer, critic }", "round_robin", { a, b })
   wrong("participants is called members here", "round_robin", { participants = { a } })
   wrong("max_rounds is called rounds here", "debate", { max_rounds = 3 })

@@ -113,8 +113,8 @@ stoke.main(function(argv)
   show(found, scores)
   show_refused(found, study)
   if a.csv then
-    fs.write(a.csv .. ".csv", found:csv { turns = true })
-    fs.write(a.csv .. "-evidence.csv", found:evidence():csv())
+    fs.write(a.csv .. ".csv", found:csv { turns = true, formulas = false })
+    fs.write(a.csv .. "-evidence.csv", found:evidence():csv { formulas = false })
   end
   local report = study:report()
   if people.report.failed[1] then note("%d people have no words of their own", #people.report.failed) end

@@ -126,6 +126,11 @@ function M.describe(value)
   return ("a table { %s }"):format(table.concat(names, ", ", 1, math.min(#names, 8)))
 end
 
+--- A name that somebody gave, for messages that say what it should name: "there is no ...".
+---@param name any
+---@return string `"ada"` for a text; anything else as M.describe says it
+function M.named(name) return type(name) == "string" and M.describe(name):sub(#"the string " + 1) or M.describe(name) end
+
 --- Turns `nil, err` into a raise, for stdlib: `return errors.check(effect.perform(...))`.
 ---@generic T
 ---@param value T

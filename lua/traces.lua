@@ -164,6 +164,13 @@ local function data_of(record, bodies)
   for name, value in next, record do
     if not COLUMNS[name] then rest[name] = value end
   end
+  if rest.message or rest.tries then -- of an error: a server may have sent back what it was asked with
+    local redactor, tries = redact.new(), {}
+    for i, try in ipairs(rest.tries or {}) do
+      tries[i] = { kind = try.kind, message = redactor:prose(try.message), after = try.after }
+    end
+    rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
+  end
   if bodies then rest.request = M.body(record.request) end
   return json.encode(rest) or json.encode(redact.valid(rest)) or "{}"
 end
@@ -213,13 +220,20 @@ local function flush(self)
   end
 end
 
+--- The same, where nobody else is at it: who is takes what has come meanwhile, too.
+local function flush_alone(self)
+  if self.writing then return end
+  self.writing = true
+  local _ <close> = setmetatable({}, { __close = function() self.writing = false end })
+  flush(self)
+end
+
 local function gather(self)
   self.gathering = true
   self.task = tasks.spawn(function()
     host.park("traces", M.GATHER)
-    self.writing = true
-    flush(self)
-    self.gathering, self.writing, self.task = false, false, nil
+    flush_alone(self)
+    self.gathering, self.task = false, nil
   end, { system = true, name = "traces" })
 end
 
@@ -271,7 +285,7 @@ function M.flush()
   while self.writing and monotonic() < last do
     if host.park("traces", 0.005) == nil then return end
   end
-  if not self.writing then flush(self) end
+  flush_alone(self)
 end
 
 --- Write what was gathered, and keep nothing more.

@@ -16,6 +16,9 @@ local M = {}
 local DECODE = { header = "boolean", numbers = true, separator = "string", max_size = "number" }
 local ENCODE = { columns = "table", header = "boolean", separator = "string", formulas = "boolean" }
 
+--- The mark of UTF-8, with which a text may begin.
+local MARK <const> = "\u{FEFF}"
+
 local function separator_of(what, given)
   local separator = given or ","
   if not separator:find '^[^"\r\n]$' then
@@ -53,7 +56,7 @@ end
 --- The records of a text, one by one: their cells (false for an empty one without quotes), how many, and the line they begin at.
 local function records(text, separator)
   local plain, at, line = ("^[^%s\"\r\n]*"):format(separator:gsub("%W", "%%%0")), 1, 1
-  if text:sub(1, 3) == "\u{FEFF}" then at = 4 end
+  if text:sub(1, 3) == MARK then at = 4 end
   return function()
     if at > #text then return nil end
     local cells, count, begun = {}, 0, line
@@ -107,6 +110,19 @@ local function numeric(given)
   return function(name) return names[name] == true end
 end
 
+--- The columns that were told to be numbers are there.
+local function check_numbers(given, names)
+  for _, name in ipairs(type(given) == "table" and given or {}) do
+    local found = false
+    for _, known in ipairs(names) do found = found or known == name end
+    if not found then
+      local near = type(name) == "string" and errors.suggest(name, names)
+      errors.argument("csv.decode: numbers names %s, which is no column%s", errors.describe(name),
+        near and (" (did you mean %s?)"):format(near) or "")
+    end
+  end
+end
+
 local NUMBER <const> = "^%s*[+-]?%.?%d[%d.]*[eE]?[+-]?%d*%s*$"
 
 local function value_of(cell, wanted)
@@ -122,7 +138,7 @@ end
 ---@return table[] rows by the names of the first line; an empty cell is left out, in a list it is ""
 ---@return string[] columns their names in order
 ---Raises `protocol` with `err.line`: quotes that do not match, a row with more or fewer cells than the first one, a column without
----a name or with another's; `limit`; `argument`.
+---a name or with another's; `limit`; `argument`, also where `numbers` names a column that is not there.
 ---
 --- Example: `local rows, columns = stoke.csv.decode(stoke.fs.read "answers.csv", { numbers = { "score" } })`
 function M.decode(text, options)
@@ -143,7 +159,10 @@ function M.decode(text, options)
     width = count
     if not names then
       names = o.header == false and {} or check_names(cells, count, line)
-      if o.header ~= false then goto continue end
+      if o.header ~= false then
+        check_numbers(o.numbers, names)
+        goto continue
+      end
     end
     local row = {}
     for i = 1, count do
@@ -164,7 +183,7 @@ local function cell_text(value, quote, o, row, column)
   local kind = math.type(value) or type(value)
   if kind == "string" then
     if o.formulas == false and value:find "^[=+@\t\r-]" and not tonumber(value) then value = "'" .. value end
-    if value == "" or value:find(quote) then return '"' .. value:gsub('"', '""') .. '"' end
+    if value == "" or value:find(quote) or value:sub(1, 3) == MARK then return '"' .. value:gsub('"', '""') .. '"' end
     return value
   end
   if kind == "integer" or kind == "boolean" then return tostring(value) end

@@ -38,7 +38,7 @@ local OPTIONS = { world = "table", worlds = "table", port = "number", address = 
   token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean" }
 
 ---@class stoke.page
----@field url string without the token: for those who only look
+---@field url string without the token: for those who only look; where it listens at all addresses, by loopback
 ---@field link string with the token: for those who act
 ---@field views table[]
 ---@field browsers integer how many look
@@ -113,8 +113,9 @@ local function view_of(page, id)
   if view then return view end
   local names = {}
   for i, known in ipairs(page.views) do names[i] = known.id end
+  if id == nil then errors.raise("argument", "there is nothing to see yet") end
   local near = type(id) == "string" and errors.suggest(id, names)
-  errors.raise("argument", id == nil and "there is nothing to see yet" or ("there is no view %s"):format(tostring(id)),
+  errors.raise("argument", ("there is no view %s"):format(type(id) == "string" and id or errors.describe(id)),
     { hint = near and ("did you mean %s?"):format(near) or nil })
 end
 
@@ -160,13 +161,20 @@ local function get_events(page, _, res, may)
   end)
 end
 
+--- Seconds as JSON writes them, without a sign.
+local function seconds_of(text)
+  if not text then return nil end
+  local value = text:find "^%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text)
+  if not value or value == math.huge then
+    errors.raise("argument", "time must be seconds of the world, got " .. text)
+  end
+  return value
+end
+
 local function get_look(page, req, res)
   local asked = req.query
   return answer(res, function()
-    local view, moment = view_of(page, asked.view), asked.time and tonumber(asked.time)
-    if asked.time and not (moment and moment >= 0 and moment < math.huge) then
-      errors.raise("argument", "time must be seconds of the world, got " .. asked.time)
-    end
+    local view, moment = view_of(page, asked.view), seconds_of(asked.time)
     if asked.member then return view:person(asked.member, moment) end
     if not moment then return view:picture(page.stream) end
     return view:at(moment)
@@ -232,14 +240,19 @@ end
 
 local EVERY = { "*" }
 
+--- The address of a server as a browser of this machine can open it: the one that stands for all of its addresses is none.
+local function reachable(url)
+  return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
+end
+
 --- Serve a page. It is a child of the current scope, as a server of http.serve is.
 ---@param options { world?: stoke.world, worlds?: stoke.world[], port?: integer, address?: string, token?: string }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
 ---  for http://NAME.mem/ inside this process; token: at least 16 letters or digits, or token_file, the path of a file of the
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
----  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own; browsers (200) that may
----  look at once; view: what the map needs instead of the world's own `view` ({ place =, mind =, member = }); system: its tasks are
----  the host's own, and no scope's children
+---  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (judged on loopback,
+---  elsewhere where they are listed); browsers (200) that may look at once; view: what the map needs instead of the world's own
+---  `view` ({ place =, mind =, member = }); system: its tasks are the host's own, and no scope's children
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.
 ---
@@ -254,7 +267,7 @@ function M.new(options)
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
     handler = function(req, res) return handle(page, req, res) end }
-  page.url = page.server.url .. "/"
+  page.url = reachable(page.server.url) .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)
   return page

@@ -109,7 +109,7 @@ local function clock(where, name, value, default)
 end
 
 local function check_place(where, people, name)
-  local shown = type(name) == "string" and ("%q"):format(name) or errors.describe(name)
+  local shown = errors.named(name)
   if not people.place then errors.argument("%s names the spot %s, but the people have no place", where, shown) end
   for _, known in ipairs(people.places) do
     if known == name then return name end
@@ -133,6 +133,21 @@ local function routine(where, people, def, given)
   if not out[1] then errors.argument("%s: routine is empty", where) end
   table.sort(out, function(x, y) return (x.from - def.wake) % 86400 < (y.from - def.wake) % 86400 end)
   return out
+end
+
+--- What can be planned at each spot.
+local function check_activities(where, people, given)
+  for place, list in next, given or {} do
+    check_place(where, people, place)
+    local what = ("%s.%s"):format(where, place)
+    errors.list(what, list)
+    if not list[1] then errors.argument("%s is empty", what) end
+    for i, one in ipairs(list) do
+      if type(one) ~= "string" or not one:find "%S" then
+        errors.argument("%s[%d] must be a text, got %s", what, i, errors.describe(one))
+      end
+    end
+  end
 end
 
 local function memory_of(where, given)
@@ -183,11 +198,14 @@ local function define(people, given, shared, at)
   def.wake, def.sleep = clock(where, "wake", def.wake, "07:00"), clock(where, "sleep", def.sleep, "22:00")
   def.every = positive(where, "every", def.every or 3600)
   def.limits, def.memory = tier_of(where, def), memory_of(where, def.memory)
-  def.reflect = def.reflect == nil and 60 or def.reflect
+  if def.reflect == nil then def.reflect = 60 end
+  if def.reflect ~= false and (type(def.reflect) ~= "number" or not (def.reflect >= 0)) then
+    errors.argument("%s: reflect must be a number of at least 0, or false, got %s", where, errors.describe(def.reflect))
+  end
   if people.place then
     if def.home == nil then errors.argument("%s: home is missing: a spot of the place", where) end
     check_place(where .. ": home", people, def.home)
-    for _, place in ipairs(ordered.names(def.activities or {})) do check_place(where .. ": activities", people, place) end
+    check_activities(where .. ": activities", people, def.activities)
   else
     def.home = nil
   end
@@ -221,8 +239,12 @@ local function limits_of(given)
 end
 
 --- The place's spots, and its names, sorted.
-local function places_of(place)
+local function places_of(what, place)
   if not place then return {} end
+  local class = getmetatable(place)
+  if type(class) ~= "table" or class.__name ~= "stoke.place" then
+    errors.argument("%s: place must be a stoke.place, got %s", what, errors.describe(place))
+  end
   local names = place:names()
   return table.move(names, 1, #names, 1, {})
 end
@@ -306,9 +328,12 @@ function M.people(given)
   end
   errors.options(o, PEOPLE, what)
   if not given[1] then errors.argument("%s: there is nobody: { id = \"ada\", name = \"Ada\" }, ...", what) end
-  local self = setmetatable({ place = o.place, places = places_of(o.place), defs = {}, list = {}, limits = limits_of(o.talk),
+  local self = setmetatable({ place = o.place, places = places_of(what, o.place), defs = {}, list = {}, limits = limits_of(o.talk),
     hearing = o.hearing or 3, beat = positive(what, "beat", o.beat or 60), takes = positive(what, "takes", o.takes or 20),
     kept = setmetatable({}, { __mode = "k" }), round = rounds.new(), speed = o.place and 1 or 0 }, People)
+  if not (self.hearing >= 0 and self.hearing < math.huge) then
+    errors.argument("%s: hearing must be tiles, at least 0, got %s", what, tostring(self.hearing))
+  end
   self.reach = math.max(self.hearing, 3)
   self.actions = actions.of(what, o.actions)
   local names = {}
@@ -367,7 +392,7 @@ local function situation_of(self, id, situation)
   local def = self.defs[id]
   if not def then
     local near = errors.suggest(tostring(id), ordered.names(self.defs))
-    errors.argument("people: there is no %s%s", errors.describe(id), near and (" (did you mean %s?)"):format(near) or "")
+    errors.argument("people: there is no %s%s", errors.named(id), near and (" (did you mean %s?)"):format(near) or "")
   end
   local q = { kind = "free", near = {}, others = {}, news = {}, feedback = {}, places = self.places, at = def.home,
     plan = def.routine, item = 1 }

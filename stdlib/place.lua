@@ -91,7 +91,9 @@ local function rows_of(map)
 end
 
 local function check_size(width, height)
-  for name, side in next, { width = width, height = height } do
+  local sides = { width = width, height = height }
+  for _, name in ipairs { "width", "height" } do
+    local side = sides[name]
     if math.type(side) ~= "integer" or side < 1 or side > LONGEST then
       errors.argument("stoke.place: %s must be a whole number from 1 to %d, got %s", name, LONGEST, errors.describe(side))
     end
@@ -314,6 +316,12 @@ function Place:names()
   return ordered.names(self.inner.spots)
 end
 
+local function check_numbers(what, x, y)
+  if type(x) ~= "number" or type(y) ~= "number" then
+    errors.argument("%s: the numbers x and y of a tile expected, got %s and %s", what, errors.describe(x), errors.describe(y))
+  end
+end
+
 --- The spot that a tile is of.
 ---@param x integer
 ---@param y integer
@@ -322,6 +330,7 @@ end
 --- Example: `print(town:at(ada.x, ada.y) or "in the street")`
 function Place:at(x, y)
   scopes.check_self(self, Place, "place:at()")
+  check_numbers("place:at", x, y)
   local inner = self.inner
   if x < 1 or x > self.width then return nil end
   if not inner.names then -- by tile
@@ -344,6 +353,7 @@ end
 --- Example: `if town:free(ada.x + 1, ada.y, here:near(ada, 2)) then ada.x = ada.x + 1 end`
 function Place:free(x, y, others)
   scopes.check_self(self, Place, "place:free()")
+  check_numbers("place:free", x, y)
   local grid = self.inner.grid
   if x < 1 or x > grid.width or not grid.open[y * grid.stride + x] then return false end
   for _, other in ipairs(others or {}) do
@@ -389,6 +399,10 @@ end
 --- Example: `if town:distance(ada, ben) <= 2 then here:emit("met", { who = ben.id }) end`
 function Place:distance(a, b)
   scopes.check_self(self, Place, "place:distance()")
+  for _, one in ipairs { a or false, b or false } do
+    if type(one) ~= "table" then errors.argument("place:distance: two tiles expected, got %s", errors.describe(one or nil)) end
+    check_numbers("place:distance", one.x, one.y)
+  end
   return math.max(math.abs(a.x - b.x), math.abs(a.y - b.y))
 end
 
@@ -421,7 +435,9 @@ function Place:text(members)
   scopes.check_self(self, Place, "place:text()")
   local marks = {}
   for _, member in next, members or {} do
-    marks[member.y * self.inner.grid.stride + member.x] = tostring(member.name or member.id):match(utf8.charpattern)
+    if type(member) ~= "table" then errors.argument("place:text: members expected, got %s", errors.describe(member)) end
+    check_numbers("place:text", member.x, member.y)
+    marks[member.y * self.inner.grid.stride + member.x] = tostring(member.name or member.id or "?"):match(utf8.charpattern)
   end
   local rows = {}
   for y = 1, self.height do

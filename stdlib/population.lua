@@ -38,8 +38,8 @@ local M = {}
 ---@class stoke.population
 ---@field [integer] stoke.population.person
 ---@field report { counts: table<string, table<string, integer>>, failed: { id: string, why: string }[], renamed: { id: string,
----  name: string }[] } counts: people by attribute and word; failed: people for whom the model gave no answer that fits; renamed:
----  names that somebody had already
+---  name: string }[] } counts: people by attribute and word, 0 where nobody has it; failed: people for whom the model gave no
+---  answer that fits; renamed: names that somebody had already
 local Population = {}
 Population.__name = "stoke.population"
 
@@ -80,12 +80,9 @@ local OPTIONS = { size = "number", quotas = "table", joint = "table", seed = "nu
   think = true, texts = "table", timeouts = "table", deadline = "number", store = true, progress = "function", retry = "boolean" }
 
 --- People of whom a word says a range get a number in it: "18-34", 27.
-local function number_in(word, random)
-  local low, high = word:match "^%s*(%d+)%s*%-%s*(%d+)%s*$"
-  if not low then low, high = word:match "^%s*(%d+)%s*\u{2013}%s*(%d+)%s*$" end
-  low, high = math.tointeger(low), math.tointeger(high)
-  if low and high and low <= high then return random:int(low, high) end
-  return word
+local function number_in(where, word, random)
+  local low, high = quotas.range(where, word)
+  return low and random:int(low, high) or word
 end
 
 local function check(where, given)
@@ -110,15 +107,18 @@ end
 --- The people as the quotas have them: ids, and personas of words and numbers.
 local function drawn(where, o, seed)
   local random = seeds.stream(seed, "quotas")
-  local list, attributes = quotas.draw(where, o.size, o.quotas or {}, o.joint, random)
+  local list, attributes, known = quotas.draw(where, o.size, o.quotas or {}, o.joint, random)
   local people, by_id, counts = {}, {}, {}
   local id = "p%0" .. #tostring(o.size) .. "d"
-  for _, name in ipairs(attributes) do counts[name] = {} end
+  for _, name in ipairs(attributes) do
+    counts[name] = {}
+    for _, word in ipairs(known[name]) do counts[name][word] = 0 end
+  end
   for i, of in ipairs(list) do
     local one = { id = id:format(i), persona = {} }
     for _, name in ipairs(attributes) do
-      one.persona[name] = number_in(of[name], random)
-      counts[name][of[name]] = (counts[name][of[name]] or 0) + 1
+      one.persona[name] = number_in(where, of[name], random)
+      counts[name][of[name]] = counts[name][of[name]] + 1
     end
     people[i], by_id[one.id] = one, of
   end
@@ -166,6 +166,13 @@ local function check_self(self, what)
   return inner[self]
 end
 
+--- Raises `argument` for a name that is none of the known ones.
+local function unknown(what, name, known)
+  local near = type(name) == "string" and errors.suggest(name, known)
+  errors.argument("%s %s%s", what, type(name) == "string" and name or errors.describe(name),
+    near and (" (did you mean %s?)"):format(near) or "")
+end
+
 --- A person by its id.
 ---@param id string
 ---@return stoke.population.person
@@ -179,18 +186,31 @@ function Population:find(id)
   end
   local ids = {}
   for i, one in ipairs(self) do ids[i] = one.id end
-  local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("people:find: nobody has the id %s%s", tostring(id), near and (" (did you mean %s?)"):format(near) or "")
+  unknown("people:find: nobody has the id", id, ids)
+end
+
+--- Somebody's persona has each of these.
+local function check_known(self, about, wanted)
+  for name in next, wanted do
+    local known, found = {}, false
+    for _, one in ipairs(self) do
+      found = found or one.persona[name] ~= nil or about.words[one.id][name] ~= nil
+      for field in next, one.persona do known[field] = true end
+    end
+    if not found then unknown("people:where: nobody's persona has", name, ordered.names(known)) end
+  end
 end
 
 --- The people of whom all of this is so: words of the quotas, or what stands in their personas.
 ---@param wanted table<string, any>
 ---@return stoke.population.person[]
+---Raises `argument` for what nobody's persona has.
 ---
 --- Example: `for _, one in ipairs(people:where { gender = "female", age = "18-34" }) do print(one.name) end`
 function Population:where(wanted)
   local about = check_self(self, "people:where()")
   if type(wanted) ~= "table" then errors.argument("people:where: a table expected, got %s", errors.describe(wanted)) end
+  check_known(self, about, wanted)
   local out = {}
   for _, one in ipairs(self) do
     local fits = true
@@ -224,10 +244,7 @@ function Population:count(...)
   local about = check_self(self, "people:count()")
   local wanted, by_key, cells = { ... }, {}, {}
   for _, name in ipairs(wanted) do
-    if not self.report.counts[name] then
-      local near = type(name) == "string" and errors.suggest(name, ordered.names(self.report.counts))
-      errors.argument("people:count: no quota is about %s%s", tostring(name), near and (" (did you mean %s?)"):format(near) or "")
-    end
+    if not self.report.counts[name] then unknown("people:count: no quota is about", name, ordered.names(self.report.counts)) end
   end
   for _, one in ipairs(self) do
     local parts, cell = {}, { count = 0 }
@@ -291,8 +308,9 @@ end
 function Population:related(id, kind)
   local about = check_self(self, "people:related()")
   local one = self:find(id)
-  if not about.edges[kind] then errors.argument("people:related: there are no relations %s; people:relate makes them",
-    tostring(kind)) end
+  if not about.edges[kind] then
+    unknown("people:related: people:relate has made no relations", kind, ordered.names(about.edges))
+  end
   return table.move(about.edges[kind].by_id[one.id], 1, #about.edges[kind].by_id[one.id], 1, {})
 end
 

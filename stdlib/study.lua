@@ -155,8 +155,10 @@ function Study:known(person, name)
   local words = self.population and self.population:words(person.id)
   if words and words[name] ~= nil then return words[name] end
   local value = person.persona[name]
-  if type(value) == "table" then return table.concat(value, ", ") end
-  return value
+  if type(value) ~= "table" then return value end
+  local parts = {}
+  for i, one in ipairs(value) do parts[i] = tostring(one) end
+  return table.concat(parts, ", ")
 end
 
 ---@private
@@ -177,7 +179,8 @@ local function one(self, where, id)
   local ids = {}
   for i, known in ipairs(self.people) do ids[i] = known.id end
   local near = type(id) == "string" and errors.suggest(id, ids)
-  errors.argument("%s: nobody has the id %s%s", where, tostring(id), near and (" (did you mean %s?)"):format(near) or "")
+  errors.argument("%s: nobody has the id %s%s", where, type(id) == "string" and id or errors.describe(id),
+    near and (" (did you mean %s?)"):format(near) or "")
 end
 
 --- The people that are meant, in their order: "all" or nil, an id, a list of ids or people, words of a persona, a function.
@@ -296,7 +299,7 @@ function Study:broadcast(text) return self:tell("all", text) end
 --- Example: `survey:record { from = "ada", to = { "ben" }, text = "The bread was stale again." }`
 function Study:record(turn)
   check_self(self, "study:record()")
-  errors.options(turn, { from = "string", text = "string", to = "table" }, "study:record")
+  turn = errors.options(turn, { from = "string", text = "string", to = "table" }, "study:record")
   if not turn.from then errors.argument "study:record: from is missing" end
   local people = turn.to == nil and self.people or turn.to[1] == nil and {} or self:whom("study:record", turn.to)
   local person = self.by_id[turn.from]

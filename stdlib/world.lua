@@ -133,6 +133,7 @@ function World:close()
   self.thoughts:stop()
   self.feed:close()
   life.settle(self)
+  for _, asked in next, self.asking do tasks.wake(asked.task) end
   if not self.torn then pcall(self.log.reach, self.log, self.engine.now) end
   local guard <close> = setmetatable({}, { __close = function() self.log:close() end }) -- luacheck: ignore
   if self.def.on_close then self.def.on_close(self) end
@@ -216,6 +217,9 @@ function World:resume()
   life.settle(self)
 end
 
+--- A world that stood before a step stands behind it, also where the step fails.
+local Standing = { __close = function(standing) standing[1].paused = true end }
+
 --- Do some ticks and stand still. Where no task runs the world, it is run for these.
 ---@param n? integer 1
 ---@return integer tick that is reached
@@ -227,10 +231,9 @@ function World:step(n)
   n = n == nil and 1 or math.tointeger(n)
   if not n or n < 1 then errors.argument("world:step: a whole number of at least 1 expected, got %s", tostring(n)) end
   if not self.runner then
-    local paused = self.paused
+    local stands <close> = self.paused and setmetatable({ self }, Standing) or nil -- luacheck: ignore
     self.paused = nil
     self:run { ticks = n, speed = "free" }
-    self.paused = paused
     return self.engine.now
   end
   self:pause()
@@ -296,13 +299,14 @@ local function send(self, what, name, args, o)
   local def = self.def
   if not def.inputs[name] then
     local near = type(name) == "string" and errors.suggest(name, def.input_names)
-    errors.argument("%s: the world %q has no input %s%s", what, self.name, errors.describe(name),
+    errors.argument("%s: the world %q has no input %s%s", what, self.name, errors.named(name),
       near and (" (did you mean %s?)"):format(near) or "")
   end
   if #self.sent >= def.cap then
     errors.raise("limit", ("%s: %d inputs wait for the world %q"):format(what, #self.sent, self.name),
       { hint = "does it run? cap = says how many may wait" })
   end
+  if o.at and o.at ~= o.at then errors.argument("%s: at must be a world time in seconds, got %s", what, tostring(o.at)) end
   local log = self.log
   log.sent = log.sent + 1
   local row = { kind = "input", name = name, args = data.checked(args, what .. ": the arguments"), member = o.member,
@@ -334,7 +338,7 @@ local Leaving = { __close = function(leaving) leaving[1].asking[leaving[2]] = ni
 ---@param args? any plain data
 ---@param options? { member?: string, at?: number, timeout?: number } timeout: seconds to wait (60)
 ---@return any result
----Raises what the input raised; `timeout`; as world:send.
+---Raises what the input raised; `timeout`; `incomplete` where the world is closed meanwhile; as world:send.
 ---
 --- Example: `local answer = town:ask("say", { text = "Hello" }, { member = "ada" })`
 function World:ask(name, args, options)
@@ -348,13 +352,16 @@ function World:ask(name, args, options)
   local ends = time.monotonic() + seconds
   while not row.done and not self.closed do
     local left = ends - time.monotonic()
-    if left <= 0 or not tasks.park("world.ask", left) and not row.done then
+    if left <= 0 or not tasks.park("world.ask", left) and not row.done and not self.closed then
       errors.raise("timeout", ("world:ask: the input %q had no result within %g s"):format(name, seconds),
         { hint = self.paused and "the world is paused" or not self.runner and "nobody runs the world"
           or next(self.engine.thinking) ~= nil and "a thought may be waited for, until it is due" or nil })
     end
   end
-  if not row.done then errors.raise("cancelled", ("world:ask: the world %q was closed"):format(self.name)) end
+  if not row.done then
+    errors.raise("incomplete", ("world:ask: the world %q was closed before the input %q had a result"):format(self.name, name),
+      { hint = self.file and "the input is in its file, and takes effect when the world is opened and run again" or nil })
+  end
   if row.error then
     errors.raise(errors.kinds[row.error.kind] and row.error.kind or "script", row.error.message, { hint = row.error.hint })
   end
@@ -396,6 +403,11 @@ end
 function World:inputs(options)
   check(self, "world:inputs()")
   local o = errors.options(options, { from = "number", to = "number" }, "world:inputs")
+  for _, name in ipairs { "from", "to" } do
+    if o[name] and not math.tointeger(o[name]) then
+      errors.argument("world:inputs: %s must be the number of an entry, got %s", name, tostring(o[name]))
+    end
+  end
   local to = math.min(o.to or self.log.last, self.log.last)
   local rows = self.log:numbers(o.from or math.max(1, to - 999), to)
   for i, row in ipairs(rows) do
@@ -449,6 +461,7 @@ end
 --- Example: `local x = town:peek(function(state) return state.members.ada.x end)`
 function World:peek(f, ...)
   check(self, "world:peek()")
+  errors.check_callable(f, "world:peek")
   local engine = self.engine
   return f(engine.state, engine.now, engine:time(engine.now), ...)
 end
@@ -553,8 +566,12 @@ end
 ---
 --- Example: `for _, member in ipairs(stoke.world.diff(town, other).members) do print(member.id) end`
 function M.diff(a, b)
-  check(a, "world.diff")
-  check(b, "world.diff")
+  for _, one in ipairs { a or false, b or false } do
+    if type(one) ~= "table" or getmetatable(one) ~= World then
+      errors.argument("world.diff: two worlds expected, got %s", errors.describe(one or nil))
+    end
+    check(one, "world.diff")
+  end
   return history.diff(a, b)
 end
 

@@ -110,6 +110,10 @@ void *mhd_on_uri(void *cls, const char *uri, struct MHD_Connection *c) {
   struct mhd_exchange *x = calloc(1, sizeof *x + len + 1);
   if (!x) return NULL;
   memcpy(x->target, uri, len + 1);
+  /* The query is read from the target. libmicrohttpd would take it apart, too, and close a connection whose pool that fills, without
+   * a word: it finds an empty one. The text is in its own buffer of the request, which it changes as it reads. */
+  char *query = strchr((char *)(uintptr_t)uri, '?');
+  if (query && query[1]) query[1] = 0;
   x->base.target = x->target;
   x->server = cls;
   x->base.server = &x->server->base;

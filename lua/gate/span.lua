@@ -50,6 +50,7 @@ M.contents = false
 ---@field input_tokens? integer of a call; of a span around calls, those of all of them
 ---@field output_tokens? integer
 ---@field replayed? boolean its outcome came from a journal
+---@field around? true it is no effect, but a span around effects: its tokens are those of the calls in it
 ---@field error? string kind
 ---@field message? string
 ---@field traceback? string
@@ -262,6 +263,7 @@ end
 ---@param value? any the outcome
 function M.close(self, call, err, used, value)
   local started = call.started or M.now()
+  if err and err.kind == "cancelled" and call.def.lasts then err = nil end -- a database that is closed has not failed
   local record = record_of(self, started, err, used)
   record.attempts, record.tries = call.attempts, self.tries
   record.slot, record.reason, record.cached, record.replayed = self.slot, self.reason, call.cached, call.replayed
@@ -281,6 +283,7 @@ function M.leave(self, err, used)
   if holder and holder.context == self.within then holder.context = self.outside end
   if not M.on then return end
   local record = record_of(self, self.opened, err, used)
+  record.around = true
   for name, fact in next, self.facts or {} do record[name] = fact end
   tell(record, self)
 end
@@ -292,10 +295,11 @@ end
 --- A shorter load is none: servers look for the model with every call.
 local LOAD <const> = 0.1
 
---- A sink that prints one readable line to `write`. What says nothing is left out: where a call went that nobody had to choose a
---- place for, a load that was none, why a call waited that did not.
+--- A sink that prints one readable line for each effect to `write`. What says nothing is left out: where a call went that nobody
+--- had to choose a place for, a load that was none, why a call waited that did not.
 function M.printer(write)
   return function(r)
+    if r.around then return end
     local load = r.load and r.load >= LOAD and ("load %.3f s  "):format(r.load) or ""
     local elsewhere = r.slot and r.about and not r.slot:find(" " .. tostring(r.about), 1, true)
     local why = r.reason and ("  (waited: %s)"):format(r.reason) or ""

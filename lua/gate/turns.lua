@@ -286,12 +286,17 @@ end
 --- server likes, and the other one leaves as well.
 local function wait_for_room(leaving)
   local till, me = monotonic() + chores.unload, host.enter "pool unload"
-  leaving.tasks = leaving.tasks or {}
-  table.insert(leaving.tasks, me)
+  local waiting, cut = leaving.tasks or {}
+  leaving.tasks = waiting
+  waiting[#waiting + 1] = me
   repeat
     local woken, err = park("pool unload", math.max(till - monotonic(), LEAST))
-    if woken == nil then return err end
-  until leaving.done or monotonic() >= till
+    cut = woken == nil and err or nil
+  until woken == nil or leaving.done or monotonic() >= till
+  for i = #waiting, 1, -1 do -- who goes on waits for something else by the time the server has been told
+    if waiting[i] == me then table.remove(waiting, i) end
+  end
+  return cut
 end
 
 --- Queue up until the ticket is decided.

@@ -108,7 +108,7 @@ end
 local function reopen(self, params)
   local id = params.sessionId
   if type(id) ~= "string" or not sessions.folder(id) then
-    return refuse(-32002, ("there is no session %s"):format(errors.describe(id)))
+    return refuse(-32002, ("there is no session %s"):format(errors.named(id)))
   end
   if self.sessions[id] then close(self, self.sessions[id]) end
   local ok, shown = pcall(kept.list, { prefix = id, limit = 1 })
@@ -171,7 +171,7 @@ end
 METHODS["session/delete"] = function(self, params)
   local id = params.sessionId
   if type(id) ~= "string" or not sessions.folder(id) then
-    return refuse(-32002, ("there is no session %s"):format(errors.describe(id)))
+    return refuse(-32002, ("there is no session %s"):format(errors.named(id)))
   end
   if self.sessions[id] then close(self, self.sessions[id]) end
   local ok, err = pcall(kept.delete, id)

@@ -176,6 +176,7 @@ local function run(one, a)
     local made <close> = runs.begin(one, options_of(a, bar))
     if made.kept > 0 then stdio.err(("%s: goes on with run %d, %d of %d trials are there\n"):format(one.name, made.id, made.kept,
       made.total)) end
+    if made.busy then stdio.err(("%s: another process runs it, too; this is a run of its own\n"):format(one.name)) end
     if made.changed then stdio.err(("%s: the last run was stopped; what it asked has changed, so this one begins anew\n"):format(
       one.name)) end
     local _ <close> = on_stop(made, a, bar.line)

@@ -1,10 +1,14 @@
 --- Runs of evaluations, kept in a file: one that was stopped goes on, and each is compared with the one before.
 
 local db = require "stoke.db"
+local effect = require "core.effect"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
+local hash = require "core.hash"
 local json = require "core.json"
+local schedules = require "core.schedule"
 local time = require "stoke.time"
+require "core.driver.hold"
 
 local M = {}
 
@@ -49,8 +53,22 @@ function M.open(path, name)
   return self
 end
 
-function Store:close() self.db:close() end
+function Store:close()
+  self.db:close()
+  if self.hold then self.hold:close() end
+end
 Store.__close = Store.close
+
+--- Is the evaluation this process's alone, as long as the store is open? Two that take up one run would make each trial twice. In a
+--- durable run nobody asks: another process goes on with that one, and with its evaluation.
+---@return boolean
+---Raises `os`, `denied`, `cancelled`.
+function Store:claim()
+  if schedules.any and schedules.own() then return true end
+  local path = ("%s-%s"):format(self.path, hash.sha256(self.name):sub(1, 8))
+  self.hold = errors.check(effect.perform("file.hold", { path = path }))
+  return self.hold.about.held
+end
 
 local function run_of(row)
   if not row then return nil end

@@ -30,6 +30,7 @@ M.PATIENCE = 5
 ---@field total integer trials in all
 ---@field kept integer trials that were there already
 ---@field id? integer its number in the file
+---@field busy? boolean another process has a run of this evaluation under way, so this one is a run of its own
 ---@field stopped? stoke.error why it did not come to its end
 ---@field err? stoke.error the first error of a trial
 local Run = {}
@@ -178,8 +179,10 @@ function M.begin(evaluation, given)
     self.store = kept.open(o.file, evaluation.name)
     if o.compare then self.store:earlier(nil, o.compare) end -- before anything is asked
     local definition = definition_of(self)
-    if keep and not o.fresh then take_up(self, definition) end
-    self.changed = keep and not o.fresh and not self.id and self.store:was_stopped() or nil
+    local alone = keep and self.store:claim()
+    self.busy = keep and not alone or nil
+    if alone and not o.fresh then take_up(self, definition) end
+    self.changed = alone and not o.fresh and not self.id and self.store:was_stopped() or nil
     if keep and not self.id then
       self.id = self.store:begin(definition, { cases = #self.cases, repeats = evaluation.repeats, variants = #self.variants })
     end

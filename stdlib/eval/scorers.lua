@@ -163,7 +163,8 @@ local function number_of(value)
   local whole = tonumber(value)
   if whole then return whole end
   local last
-  for sign, digits in value:gmatch "(%-?)(%d[%d,]*%.?%d*)" do
+  for at, sign, digits in value:gmatch "()(%-?)(%d[%d,]*%.?%d*)" do
+    if at > 1 and value:find("^%w", at - 1) then sign = "" end -- 10-12 is no minus
     last = tonumber(sign .. digits:gsub(",", ""):gsub("%.$", "")) or last
   end
   return last

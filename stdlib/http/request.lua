@@ -70,6 +70,27 @@ function M.is_host(host, hosts)
   return hosts["*"] or M.is_loopback(name) or hosts[name:lower()] or hosts[host:lower()] or false
 end
 
+--- Whether a host is written as an address and not as a name: nobody can make an address point at another machine.
+local function is_address(host)
+  local name = without_port(host)
+  return name:find "^%[[%x:.]+%]$" ~= nil or name:find "^%d+%.%d+%.%d+%.%d+$" ~= nil
+end
+
+--- The names by which a server with a token may be asked. On loopback they are judged always, as a page elsewhere may point a name
+--- of its own at this machine; an address that others reach goes by names that we cannot know, so that they are judged where they
+--- are listed, and addresses are welcome. Inside of this process the server has a name of its own.
+---@param listed table<string, true> in lower case
+---@param options { address?: string, mem?: string }
+---@return (fun(host: string): boolean)|nil judge is this a name of ours? nil: any is
+function M.judge(listed, options)
+  local near = not options.mem and (not options.address or M.is_loopback(options.address))
+  if near then return function(host) return M.is_host(host, listed) end end
+  if next(listed) == nil then return nil end
+  local own = options.mem and options.mem .. ".mem" or options.address
+  listed[own:lower()] = true
+  return function(host) return M.is_host(host, listed) or not options.mem and is_address(host) end
+end
+
 --- A browser page from elsewhere can reach a server on loopback by a name that it controls, or by posting to it; what it
 --- cannot do is lie about Host and Origin.
 ---@param headers table<string, string>

@@ -67,6 +67,11 @@ const order = (view, what, more) => ask("/do", { method: "POST", headers: { "Con
 
 // ---- words ------------------------------------------------------------------------------------------------------------------
 
+// A part of the address as it was meant; what somebody mistyped stands for itself.
+function decoded(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
 const two = (n) => String(n).padStart(2, "0");
 const dayOf = (time) => Math.floor(time / 86400) + 1;
 

@@ -14,8 +14,8 @@ const WORDS = {
   talk: ({ to }) => ({ text: `begins to talk${to ? ` with ${to}` : ""}` }),
   "talk over": ({ why }) => ({ text: `ends a conversation${why ? ` (${why})` : ""}` }),
   gives: ({ to, what }) => ({ text: `gives ${to} ${what}` }),
-  input: ({ name, args, error }) => {
-    if (error) return { text: `${name} ${brief(args)} was refused: ${error.message ?? brief(error)}` };
+  input: ({ name, args, error }, who) => {
+    if (error) return { text: refused(name, args, error, who) };
     if (name === "join") return { text: `${args?.name} joins` };
     return TOLD.has(name) ? null : { text: `${name} ${brief(args)}` };
   },
@@ -32,11 +32,19 @@ function brief(value) {
   return Object.entries(value).map(([name, one]) => `${name} ${typeof one === "object" ? JSON.stringify(one) : one}`).join(", ");
 }
 
+// What was wanted and why it was not done; an error of an input begins with its name, which the line has already.
+function refused(name, args, error, who) {
+  const why = String(error.message ?? brief(error));
+  const what = name === "say" && typeof args?.text === "string" ? `say “${args.text}”` : [name, brief(args)].filter(Boolean).join(" ");
+  const because = why.startsWith(`${name}: `) ? why.slice(name.length + 2) : why;
+  return who === undefined ? `${what} was refused: ${because}` : `wanted to ${what}: ${because}`;
+}
+
 // A line for an event: who, what, and whether it was spoken; null where it says nothing new.
 function eventWords(event, nameOf) {
   const fields = event.data !== null && typeof event.data === "object" ? event.data : {};
   const known = WORDS[event.type];
-  const words = known ? known(fields) : { text: [event.type, brief(event.data)].filter(Boolean).join(": ") };
+  const words = known ? known(fields, event.member) : { text: [event.type, brief(event.data)].filter(Boolean).join(": ") };
   if (!words) return null;
   return { who: event.member === undefined ? null : nameOf(event.member), spoken: typeof words.spoken === "string",
     text: words.spoken ?? words.text, to: typeof words.to === "string" ? ` to ${nameOf(words.to)}` : "" };

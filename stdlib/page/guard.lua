@@ -16,7 +16,7 @@ local M = {}
 ---@field token string what the link ends in
 ---@field wanted string digest of the token
 ---@field private boolean nobody looks without the token
----@field hosts? table<string, true> names this machine may be asked by, beside its own; nil: any
+---@field is_ours? fun(host: string): boolean is it a name this machine may be asked by? nil: any is
 local Guard = {}
 Guard.__index = Guard
 
@@ -55,7 +55,7 @@ function M.new(options)
   end
   local near = not options.address or requests.is_loopback(options.address)
   return setmetatable({ token = token, wanted = hash.sha256(token), private = not near and not options.public,
-    hosts = near and not options.mem and hosts or nil }, Guard)
+    is_ours = requests.judge(hosts, options) }, Guard)
 end
 
 local STRANGE = "%s is no name of this machine; hosts = { \"%s\" } lists it"
@@ -79,7 +79,7 @@ end
 function Guard:judge(req)
   local headers = req.headers
   local host = headers.host
-  if self.hosts and host and not requests.is_host(host, self.hosts) then
+  if self.is_ours and host and not self.is_ours(host) then
     return nil, 403, STRANGE:format(host, (host:gsub(":%d*$", "")))
   end
   local other = is_elsewhere(headers, host)

@@ -17,7 +17,7 @@ const app = {
 
   // #/town/ada: the view, and who is looked at.
   route(view) {
-    const [, of, id] = location.hash.slice(1).split("/").map((part) => decodeURIComponent(part));
+    const [, of, id] = location.hash.slice(1).split("/").map(decoded);
     return of === view ? id : undefined;
   },
 
@@ -48,7 +48,7 @@ const app = {
     const list = byId("views");
     list.replaceChildren(...[...this.views].map(([id, view]) => el("option", { value: id }, view.title)));
     list.parentNode.hidden = this.views.size < 2;
-    const wanted = decodeURIComponent(location.hash.slice(1).split("/")[1] ?? "");
+    const wanted = decoded(location.hash.slice(1).split("/")[1] ?? "");
     if (this.views.size === 0) byId("view").replaceChildren(el("p", { class: "empty" }, "There is nothing to see yet. A world is shown as soon as the program makes one."));
     else this.show(this.views.has(wanted) ? wanted : this.shown?.id ?? this.views.keys().next().value);
     if (token && !may) notice("The token of your link is not the one of this program any more: you can only watch.", 0);

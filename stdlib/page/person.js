@@ -4,7 +4,8 @@ const LISTED = 100;
 const TAGS = { thinking: "thinks", asleep: "sleeps", player: "a person" };
 
 function tagsOf(member, members, id) {
-  const tags = Object.entries(TAGS).filter(([name]) => member[name]).map(([, word]) => word);
+  const said = /\b(asleep|sleep)/.test(member.doing ?? "") ? { ...TAGS, asleep: undefined } : TAGS; // once is enough
+  const tags = Object.entries(said).filter(([name, word]) => word && member[name]).map(([, word]) => word);
   if (member.talk !== undefined) {
     const others = Object.entries(members).filter(([other, one]) => other !== id && one.talk === member.talk).map(([, one]) => one.name);
     tags.push(others.length ? `talks with ${others.join(", ")}` : "waits to talk");

@@ -55,7 +55,9 @@ function M.open(text)
   tasks.spawn(follow, { name = "page.worlds", system = true }, shown)
   stdio.err(("stoke: watch at %s\n"):format(shown.link))
   if address and not requests.is_loopback(address) then
-    stdio.err("stoke: other machines reach the page by this machine's own address; what goes to and fro is not encrypted\n")
+    local host = shown.link:match "^http://([^/]+):%d+/"
+    stdio.err(("stoke: other machines reach the page%s; what goes to and fro is not encrypted\n"):format(
+      requests.is_loopback(host) and (" by this machine's own address in place of %s"):format(host) or ""))
   end
   return shown
 end

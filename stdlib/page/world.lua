@@ -8,6 +8,7 @@ local combine = require "core.combine"
 local errors = require "core.errors"
 local json = require "stoke.json"
 local data = require "stoke.page.data"
+local log = require "stoke.log"
 local look = require "stoke.page.look"
 local scopes = require "core.scope"
 local tasks = require "core.task"
@@ -158,7 +159,9 @@ end
 ---
 --- Example: `tasks.spawn(view.follow, {}, view, page.stream)`
 function View:follow(stream)
-  local _ <close> = scopes.open { on_child_error = function() end } -- a world that was closed tells nothing more
+  local _ <close> = scopes.open { on_child_error = function(err)
+    if err.kind ~= "cancelled" and not self:closed() then log.error("the page hears no more events", { error = tostring(err) }) end
+  end }
   tasks.spawn(hear, { name = "page.news" }, self, stream)
   while true do
     stream:watched()
@@ -241,6 +244,11 @@ local function number_in(order, name, low, high)
   return value
 end
 
+local function whole_in(order, name, low, high)
+  return math.tointeger(number_in(order, name, low, high))
+    or errors.raise("argument", ("%s must be a whole number, got %s"):format(name, errors.describe(order[name])))
+end
+
 --- An input, and its result where the world goes on; one that stands, or waits for a slow thought, takes it with its next step.
 local function input(self, order)
   local name, args, member = order.name, order.args, order.member
@@ -271,13 +279,22 @@ end
 local DOES = {
   pause = function(self) self.world:pause() end,
   resume = function(self) self.world:resume() end,
-  step = function(self, order) self.world:step(order.count and math.tointeger(number_in(order, "count", 1, 100000)) or 1) end,
+  step = function(self, order) self.world:step(order.count == nil and 1 or whole_in(order, "count", 1, 100000)) end,
   speed = function(self, order)
     self.world:speed(order.speed == "free" and "free" or number_in(order, "speed", 0.01, 100000))
   end,
   back = go_back,
   input = input,
 }
+
+local function unknown_order(what)
+  local known = { "pause", "resume", "step", "speed", "back", "input" }
+  local near = type(what) == "string" and errors.suggest(what, known)
+  local wrong = what == nil and "do is missing: what the world is told to do"
+    or type(what) == "string" and ("a world cannot be told to %s"):format(data.text(what, 60))
+    or ("do must be a text, got %s"):format(errors.describe(what))
+  errors.raise("argument", wrong, { hint = near and ("did you mean %s?"):format(near) or table.concat(known, ", ") })
+end
 
 --- Do what somebody at the page wants.
 ---@param order table { ["do"] = "pause"|"resume"|"step"|"speed"|"back"|"input", ... }
@@ -288,12 +305,7 @@ local DOES = {
 --- Example: `view:act({ ["do"] = "input", name = "say", args = { text = "Hello" }, member = "ada" }, page.stream)`
 function View:act(order, stream)
   local what = order["do"]
-  local f = DOES[what]
-  if not f then
-    local near = type(what) == "string" and errors.suggest(what, { "pause", "resume", "step", "speed", "back", "input" })
-    errors.raise("argument", ("a world cannot be told to %s"):format(data.text(what, 60) or errors.describe(what)),
-      { hint = near and ("did you mean %s?"):format(near) or "pause, resume, step, speed, back, input" })
-  end
+  local f = DOES[what] or unknown_order(what)
   local result = f(self, order) or {}
   self:sample(stream)
   result.clock = self.shown.clock

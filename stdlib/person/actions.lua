@@ -117,9 +117,14 @@ end
 function M.of(where, given)
   local all = {}
   for name, action in next, BUILT_IN do all[name] = action end
+  for name in next, given or {} do
+    if type(name) ~= "string" then
+      errors.argument("%s: actions are given by name, { EAT = { ... } }, got the key %s", where, errors.describe(name))
+    end
+  end
   for _, name in ipairs(ordered.names(given or {})) do
     local place, action = ("%s: actions.%s"):format(where, name), given[name]
-    if type(name) ~= "string" or not name:find "^%u[%u_]*$" then
+    if not name:find "^%u[%u_]*$" then
       errors.argument("%s: the name of an action is capital letters and _, got %s", where, errors.describe(name))
     elseif action == false then
       if name == "DONE" then errors.argument("%s: a person must be able to do nothing", place) end

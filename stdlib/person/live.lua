@@ -159,7 +159,6 @@ end
 
 --- Once a beat.
 local function beat(people, def, member, here)
-  if member.room then talk.keep(member, here, people.limits) end
   if here:thinking(member) then return end
   if member.talk then return converse(people, def, member, here) end
   local clock = here.time % DAY
@@ -189,12 +188,10 @@ function M.step(people, member, here)
   local now = here.time // people.beat
   if now ~= member.beat then
     member.beat = now
+    talk.recover(member, here)
+    if member.room then talk.keep(member, here, people.limits) end
     local def = people.defs[member.id]
-    if def then
-      beat(people, def, member, here)
-    elseif member.room then
-      talk.keep(member, here, people.limits)
-    end
+    if def then beat(people, def, member, here) end
     if member.talk ~= member.came then come(people, member, here) end
   end
   local place = people.place

@@ -18,11 +18,12 @@ local M = {}
 ---@field members? integer who take part at most (4)
 ---@field patience? number world seconds that an invitation, or a player's turn, is waited for (300)
 ---@field close? integer how near they walk to the host (2)
+---@field apart? integer tiles from the host from which on somebody who stands there has left (12)
 ---@field again? number world seconds before two who have talked meet as if for the first time (3600)
 
 --- Where nothing else is said.
 ---@type stoke.person.talk.limits
-M.LIMITS = { turns = 12, seconds = 900, silences = 2, members = 4, patience = 300, close = 2, again = 3600 }
+M.LIMITS = { turns = 12, seconds = 900, silences = 2, members = 4, patience = 300, close = 2, apart = 12, again = 3600 }
 
 --- Lines that are kept: the others are in the memories of those who heard them.
 local KEPT <const> = 24
@@ -37,7 +38,9 @@ local KEPT <const> = 24
 function M.room(member, here)
   if not member.talk then return nil end
   local host = member.host == member.id and member or here:member(member.host)
-  return host and host.room, host
+  local room = host and host.room
+  if room and room.id == member.talk then return room, host end
+  return nil, nil
 end
 
 local function place_of(list, id)
@@ -106,6 +109,14 @@ local function utter(room, member, text, here, to)
   here:emit("said", { name = member.name, text = text, talk = room.id, to = to })
 end
 
+--- Those who take part, as records. To be had before anybody is freed: who is in no conversation any more is not tied to the
+--- others, and sees only who is near.
+local function present(room, here)
+  local out = {}
+  for _, id in ipairs(room.members) do out[#out + 1] = here:member(id) end
+  return out
+end
+
 --- Somebody is in no conversation any more.
 local function free(member, room, here)
   if member.talk ~= room.id then return end
@@ -115,39 +126,41 @@ local function free(member, room, here)
   end
 end
 
---- It is over.
-local function close(room, host, here, why)
-  for _, id in ipairs(room.members) do
-    local member = id == host.id and host or here:member(id)
-    if member then free(member, room, here) end
-  end
+--- It is over for those who are left in it.
+local function close(room, host, left, here, why)
+  for _, member in ipairs(left) do free(member, room, here) end
   host.room = nil
   here:emit("talk over", { talk = room.id, why = why, count = room.count })
 end
 
+--- Who holds the conversation after its host: the first who has answered, else the first.
+local function heir_of(room, left)
+  for _, member in ipairs(left) do
+    if not room.waiting[member.id] then return member end
+  end
+  return left[1]
+end
+
 --- Somebody goes. Where the host goes, another one has the conversation; where less than two are left, it is over.
-local function remove(room, host, member, here, why)
-  free(member, room, here)
-  table.remove(room.members, place_of(room.members, member.id))
-  room.waiting[member.id] = nil
-  for _, id in ipairs(room.members) do
-    local other = id == host.id and host or here:member(id)
-    if other then other.met[member.id] = here.time end
-  end
-  if #room.members < 2 then
-    close(room, host, here, why)
-    if host == member then member.room = nil end
-    return
-  end
-  if host == member then
-    local heir
-    for _, id in ipairs(room.members) do
-      if not heir or not room.waiting[id] and room.waiting[heir.id] then heir = here:member(id) end
+local function remove(room, host, id, here, why)
+  local left = {}
+  for _, member in ipairs(present(room, here)) do
+    if member.id == id then
+      free(member, room, here)
+    else
+      left[#left + 1] = member
+      member.met[id] = here.time
     end
-    member.room, heir.room = nil, room
-    for _, id in ipairs(room.members) do here:member(id).host = heir.id end
   end
-  if room.speaker == member.id or room.speaker == nil then pass(room, member.id) end
+  table.remove(room.members, place_of(room.members, id))
+  room.waiting[id] = nil
+  if #left < 2 then return close(room, host, left, here, why) end
+  if host.id == id then
+    local heir = heir_of(room, left)
+    host.room, heir.room = nil, room
+    for _, member in ipairs(left) do member.host = heir.id end
+  end
+  if room.speaker == id or room.speaker == nil then pass(room, id) end
 end
 
 --- Begin to talk with somebody who is near, or join the conversation that it is in.
@@ -218,7 +231,7 @@ function M.decline(member, text, here)
   local room, host = M.room(member, here)
   if not room or not room.waiting[member.id] then return false, "nobody is waiting for that" end
   if text then utter(room, member, text, here) end
-  remove(room, host, member, here, "declined")
+  remove(room, host, member.id, here, "declined")
   return true
 end
 
@@ -257,7 +270,7 @@ function M.silent(member, here, limits)
   if not room or room.speaker ~= member.id then return false end
   room.quiet, room.last = room.quiet + 1, here.time
   if room.quiet >= limits.silences then
-    close(room, host, here, "silence")
+    close(room, host, present(room, here), here, "silence")
   else
     pass(room, member.id)
   end
@@ -275,8 +288,19 @@ function M.leave(member, text, here)
   local room, host = M.room(member, here)
   if not room then return false end
   if text then utter(room, member, text, here) end
-  remove(room, host, member, here, "left")
+  remove(room, host, member.id, here, "left")
   return true
+end
+
+--- Is it on its way? Who only makes way for another one is not.
+local function walks(member) return member.walk ~= nil and member.walk.to ~= nil end
+
+--- Why somebody takes part no more: it does not answer, has walked away, or is not in the world any more.
+local function missing(room, host, member, here, limits)
+  if not member then return "gone" end
+  local since = room.waiting[member.id]
+  if since and here.time - since >= limits.patience then return "no answer" end
+  if record.distance(host, member) >= limits.apart and not walks(host) and not walks(member) then return "left" end
 end
 
 --- The host sees to it that a conversation ends, and that nobody is waited for too long.
@@ -287,22 +311,26 @@ end
 --- Example: `if ada.room then talk.keep(ada, here, talk.LIMITS) end`
 function M.keep(host, here, limits)
   local room = host.room
-  if room.count >= limits.turns then return close(room, host, here, "turns") end
-  if here.time - room.opened >= limits.seconds then return close(room, host, here, "time") end
+  if room.count >= limits.turns then return close(room, host, present(room, here), here, "turns") end
+  if here.time - room.opened >= limits.seconds then return close(room, host, present(room, here), here, "time") end
   for i = #room.members, 1, -1 do
     local id = room.members[i]
-    local since = room and room.waiting[id]
-    if since and here.time - since >= limits.patience then
-      remove(room, host, here:member(id), here, "no answer")
-      if host.room ~= room then return end
-    end
+    local why = missing(room, host, here:member(id), here, limits)
+    if why then remove(room, host, id, here, why) end
+    if host.room ~= room then return end
   end
-  local speaker = room.speaker and (room.speaker == host.id and host or here:member(room.speaker))
+  local speaker = room.speaker and here:member(room.speaker)
   if speaker and speaker.player and here.time - room.last >= limits.patience then M.silent(speaker, here, limits) end
 end
 
---- Is it on its way? Who only makes way for another one is not.
-local function walks(member) return member.walk ~= nil and member.walk.to ~= nil end
+--- Who is in a conversation that nobody holds any more, because its host was taken out of the world, is in none.
+---@param member table
+---@param here stoke.world.here
+---
+--- Example: `talk.recover(ada, here)`
+function M.recover(member, here)
+  if member.talk and not M.room(member, here) then member.talk, member.host, member.resume = nil, nil, true end
+end
 
 --- May somebody speak now? It has the word, and those who walk there have arrived.
 ---@param member table

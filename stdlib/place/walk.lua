@@ -16,8 +16,10 @@ local DETOUR <const> = 6
 local ROUNDS <const> = 8
 --- Ticks from an offer to change places until it is done: the other may have stepped already when it is made.
 local OFFER <const> = 2
---- Ticks without getting on after which a walk is given up: somebody in the way does not step at all.
+--- Ticks behind somebody who stands, after which a walk is given up: who stands makes way, unless it does not step at all.
 local PATIENCE <const> = 60
+--- Ticks without a step on, whoever is in the way. In a crowd those who have walked for longer may keep one waiting for minutes.
+local LONGEST <const> = 600
 
 ---@class stoke.place.walk plain data, in a member's record
 ---@field to? { x: integer, y: integer }|{ spot: string } where to; nil for who is asked to make way
@@ -25,6 +27,7 @@ local PATIENCE <const> = 60
 ---@field at? integer steps done of it
 ---@field since? integer the tick at which the walk began
 ---@field waited? integer ticks since the last step
+---@field behind? integer the tick since when who is in the way stands
 ---@field rounds? integer ways round that were taken
 ---@field swap? { x: integer, y: integer, tick: integer } change of places: onto which tile, and when
 
@@ -42,10 +45,13 @@ local function who_comes_to(others, x, y, tick)
   end
 end
 
+--- Is one tile beside the other?
+local function beside(a, b) return math.abs(a.x - b.x) + math.abs(a.y - b.y) == 1 end
+
 --- Does it want to change places with me? One that was put elsewhere since it said so does not.
 local function offers(other, me)
   local swap = other.walk and other.walk.swap
-  return swap ~= nil and swap.x == me.x and swap.y == me.y and math.abs(other.x - me.x) + math.abs(other.y - me.y) == 1 and swap
+  return swap ~= nil and swap.x == me.x and swap.y == me.y and beside(other, me) and swap
 end
 
 --- Has the other one of my change of places agreed to it?
@@ -97,7 +103,7 @@ local function move(me, x, y)
   else
     walk.path = nil -- made way: the way is another one from here
   end
-  me.x, me.y = x, y
+  me.x, me.y, walk.behind = x, y, nil
 end
 
 --- Is it where it wanted to be?
@@ -115,10 +121,10 @@ local function arrive(place, me, what)
 end
 
 --- A change of places that is due. The first of the two goes where the other one still stands, the other one then finds it on its
---- own tile; where one of them has thought better of it, neither moves.
+--- own tile; where one of them has thought better of it, or was put elsewhere, neither moves.
 local function change_places(me, others, tick)
   local swap = me.walk.swap
-  local mine = swap.tick == tick and (agreed(me, swap, others) or who_is_at(others, me.x, me.y) ~= nil)
+  local mine = swap.tick == tick and beside(me, swap) and (agreed(me, swap, others) or who_is_at(others, me.x, me.y) ~= nil)
   me.walk.swap = nil
   if mine then move(me, swap.x, swap.y) end
   return mine
@@ -144,14 +150,14 @@ end
 --- Somebody is on the next tile.
 local function blocked(place, me, other, others, tick)
   local walk = me.walk
-  walk.waited = walk.waited + 1
-  if walk.waited > PATIENCE then return finish(me, "stuck", other) end
+  local stands = not (other.walk and other.walk.to)
+  walk.waited, walk.behind = walk.waited + 1, stands and (walk.behind or tick) or nil
+  if walk.waited > LONGEST or stands and tick - walk.behind >= PATIENCE then return finish(me, "stuck", other) end
   local offer = best_offer(me, others, tick, other)
   if offer and (offer == other or before(offer, me)) then
     accept(me, offer)
     return "waits", other.id
   end
-  local stands = not (other.walk and other.walk.to)
   if stands or walk.waited > 1 then
     local left = #walk.path - walk.at
     local way = walk.rounds < ROUNDS

@@ -45,6 +45,26 @@ local function check_word(what, word)
   if type(word) ~= "string" or not word:find "%S" or #word > 100 then
     errors.argument("%s: a word of a quota must be a text of at most 100 bytes, got %s", what, errors.describe(word))
   end
+  M.range(what, word)
+end
+
+--- The ends of a word that is a range of whole numbers: "18-34".
+---@param what string
+---@param word string
+---@return integer|nil low nil: it is no range
+---@return integer|nil high
+---Raises `argument` for a range without a number in it.
+---
+--- Example: `local low, high = quotas.range("quotas.age", "18-34")`
+function M.range(what, word)
+  local low, high = word:match "^%s*(%d+)%s*%-%s*(%d+)%s*$"
+  if not low then low, high = word:match "^%s*(%d+)%s*\u{2013}%s*(%d+)%s*$" end
+  if not low then return nil end
+  local from, to = math.tointeger(low), math.tointeger(high)
+  if from and to and from <= to then return from, to end
+  errors.raise("argument", ("%s: the range %q has no whole number in it"):format(what, word),
+    { hint = from and to and ("%s-%s; or, where it is a word and no range, %s to %s"):format(high, low, low, high)
+      or "its ends may have 18 digits" })
 end
 
 --- One attribute: its words in order, and their shares.
@@ -206,6 +226,7 @@ end
 ---@param random table a generator of stoke.rand.new
 ---@return table<string, string>[] people
 ---@return string[] names of the attributes, sorted
+---@return table<string, string[]> words of each attribute, sorted, also those that nobody got
 ---Raises `argument`.
 function M.draw(where, size, quotas, joint, random)
   local attributes, known = {}, {}
@@ -232,12 +253,13 @@ function M.draw(where, size, quotas, joint, random)
       end
     end
   end
-  local people, out = {}, {}
+  local people, out, words = {}, {}, {}
+  for _, name in ipairs(names) do words[name] = attributes[name].words end
   for _, cell in ipairs(cells) do
     for _ = 1, cell.count do people[#people + 1] = cell.words end
   end
   for i, place in ipairs(random:permutation(size)) do out[i] = people[place] end
-  return out, names
+  return out, names, words
 end
 
 return M

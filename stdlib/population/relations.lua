@@ -25,7 +25,15 @@ end
 local function alike_of(where, alike, words)
   local names = ordered.names(alike)
   if not names[1] then errors.argument("%s: alike must be weights by attribute, such as { age = 5 }", where) end
-  for _, name in ipairs(names) do check_weight(("%s: alike.%s"):format(where, tostring(name)), alike[name], LEAST) end
+  local _, known = next(words)
+  for _, name in ipairs(names) do
+    if known[name] == nil then
+      local near = type(name) == "string" and errors.suggest(name, ordered.names(known))
+      errors.argument("%s: alike names %s, which no quota is about%s", where, errors.describe(name),
+        near and (" (did you mean %s?)"):format(near) or "")
+    end
+    check_weight(("%s: alike.%s"):format(where, name), alike[name], LEAST)
+  end
   return function(a, b)
     local weight = 1
     for _, name in ipairs(names) do

@@ -29,7 +29,7 @@ end
 function M.new()
   local self = setmetatable({ began = time.monotonic(), input = 0, output = 0, calls = 0 }, Meter)
   self.sink = function(record)
-    if not record.input_tokens and not record.output_tokens or not below(self.line) then return end
+    if not record.input_tokens and not record.output_tokens or record.around or not below(self.line) then return end
     local now = time.monotonic()
     self.calls = self.calls + 1
     self.input, self.output = self.input + (record.input_tokens or 0), self.output + (record.output_tokens or 0)

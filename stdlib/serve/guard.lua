@@ -16,7 +16,7 @@ local M = {}
 ---@field wanted? string digest of the token
 ---@field user string what stands for the token's owner; "" without one
 ---@field origins table<string, true>
----@field hosts? table<string, true> names this machine may be asked by, beside its own; nil: any
+---@field is_ours? fun(host: string): boolean is it a name this machine may be asked by? nil: any is
 local Guard = {}
 Guard.__index = Guard
 
@@ -78,11 +78,10 @@ function M.new(options)
     errors.raise("argument", ("stoke.serve: %s can be reached from elsewhere, so that a token is needed"):format(address),
       { hint = "token_file = \"serve.key\" makes one; clients send it as a Bearer, or as their API key" })
   end
-  local near = not options.mem and (not address or requests.is_loopback(address))
-  local hosts = set_of(options.hosts, "hosts") -- read in any case: a mistake is one
+  local hosts = set_of(options.hosts, "hosts")
   local digest = token and hash.sha256(token)
   return setmetatable({ wanted = digest, user = digest and digest:sub(1, 16) or "",
-    origins = origins_of(options.origins), hosts = near and hosts or nil }, Guard)
+    origins = origins_of(options.origins), is_ours = requests.judge(hosts, options) }, Guard)
 end
 
 -- ---- listed pages ---------------------------------------------------------------------------------------------------------------
@@ -132,8 +131,8 @@ local STRANGE = "%s is no name of this machine; list it under hosts (stoke serve
 function Guard:admit(req, res, refuse)
   local headers = req.headers
   local origin, host = headers.origin, headers.host
-  if self.hosts and host and host ~= self.last then
-    if not requests.is_host(host, self.hosts) then
+  if self.is_ours and host and host ~= self.last then
+    if not self.is_ours(host) then
       refuse(res, failures.new(403, STRANGE, host, host:gsub(":%d*$", "")))
       return nil
     end

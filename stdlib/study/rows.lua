@@ -153,11 +153,16 @@ function Table:evidence()
 end
 
 --- The rows as CSV (RFC 4180).
----@param options? { turns?: boolean } as for table:table
+---@param options? { turns?: boolean, formulas?: boolean } turns: as for table:table; formulas: as for stoke.csv.encode: with false
+---  no text that a model or a person wrote is a formula to a spreadsheet
 ---@return string
+---Raises `argument`.
 ---
---- Example: `stoke.fs.write("answers.csv", found:csv { turns = true })`
-function Table:csv(options) return self:table(options):csv() end
+--- Example: `stoke.fs.write("answers.csv", found:csv { turns = true, formulas = false })`
+function Table:csv(options)
+  local o = errors.options(options, { turns = "boolean", formulas = "boolean" }, "table:csv")
+  return self:table({ turns = o.turns }):csv { formulas = o.formulas }
+end
 
 --- The rows as JSON, a list of objects.
 ---@param options? { turns?: boolean } as for table:table

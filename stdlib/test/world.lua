@@ -74,7 +74,7 @@ local function listen(wanted)
     listening = true
     span.listen(function(record)
       local world = M.now
-      if world and not world.paused then world.effects[#world.effects + 1] = effects.of(record) end
+      if world and not world.paused and not record.around then world.effects[#world.effects + 1] = effects.of(record) end
     end)
   end
   span.bodies = wanted

@@ -128,4 +128,20 @@ function M.decode(text)
   return type(value) == "table" and M.copy(value) or value
 end
 
+--- What a text says that a file has kept.
+---@param text string
+---@param hint string what can be done where it is damaged
+---@param where string as string.format: which text of which file it is
+---@param ... any
+---@return any
+---Raises `db` where it is damaged.
+---
+--- Example: `local args = data.stored(row.args, "take a copy", "%s: the row %d of its log", path, row.id)`
+function M.stored(text, hint, where, ...)
+  local ok, value = pcall(M.decode, text)
+  if ok then return value end
+  if not errors.is(value, "protocol") then error(value, 0) end
+  errors.raise("db", ("%s is damaged: %s"):format(where:format(...), value.message), { hint = hint })
+end
+
 return M

@@ -96,14 +96,27 @@ function M.new(def)
   return self
 end
 
+--- What a snapshot says.
+local function kept_of(def, shot)
+  local where, hint = def.file or def.what, "go on with a copy of the file from before"
+  if shot.tick > 0 then hint = ("DELETE FROM snapshot WHERE tick = %d; it is made again from the one before"):format(shot.tick) end
+  local kept = data.stored(shot.text, hint, "%s: the snapshot of tick %d", where, shot.tick)
+  if type(kept) ~= "table" or kept.tick ~= shot.tick or type(kept.state) ~= "table" or type(kept.thinking) ~= "table"
+    or math.type(kept.events) ~= "integer" then
+    errors.raise("db", ("%s: the snapshot of tick %d is damaged: it is none"):format(where, shot.tick), { hint = hint })
+  end
+  return kept
+end
+
 --- A world as a snapshot has it.
 ---@param def table
----@param text string
+---@param shot { tick: integer, text: string }
 ---@return stoke.world.engine
+---Raises `db` where it is damaged.
 ---
---- Example: `local engine = engine.from(def, snapshot.text)`
-function M.from(def, text)
-  local self, kept = blank(def), data.decode(text)
+--- Example: `local engine = engine.from(def, log:before(3600))`
+function M.from(def, shot)
+  local self, kept = blank(def), kept_of(def, shot)
   self.state, self.now, self.thinking, self.count = kept.state, kept.tick, kept.thinking, kept.events
   gather(self)
   return self

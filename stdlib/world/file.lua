@@ -62,21 +62,24 @@ File.__index = File
 
 local function text_of(value) return value == nil and db.null or json.encode(value) end
 
-local function value_of(text)
-  if text ~= nil then return data.decode(text) end
+local DAMAGED <const> = "go on with a copy of the file from before"
+
+local function value_of(self, row, column)
+  local text = row[column]
+  if text ~= nil then return data.stored(text, DAMAGED, "%s: %s of the row %d of its table input", self.path, column, row.id) end
 end
 
-local function row_of(row)
+local function row_of(self, row)
   return { id = row.id, n = row.n, tick = row.tick, kind = row.kind, member = row.member, name = row.name,
-    args = value_of(row.args), failed = value_of(row.failed), begun = row.begun, sent = row.sent,
-    result = value_of(row.result), error = value_of(row.error) }
+    args = value_of(self, row, "args"), failed = value_of(self, row, "failed"), begun = row.begun, sent = row.sent,
+    result = value_of(self, row, "result"), error = value_of(self, row, "error") }
 end
 
 local COLUMNS <const> = "SELECT id, n, tick, kind, member, name, args, failed, begun, sent, result, error FROM input "
 
 local function rows_of(self, where, ...)
   local out = {}
-  for row in self.db:each(COLUMNS .. where, ...) do out[#out + 1] = row_of(row) end
+  for row in self.db:each(COLUMNS .. where, ...) do out[#out + 1] = row_of(self, row) end
   return out
 end
 

@@ -128,7 +128,7 @@ function Here:think(member, name, q)
   local thought = engine.def.thoughts[name]
   if not thought then
     local near = type(name) == "string" and errors.suggest(name, engine.def.thought_names)
-    errors.argument("here:think: the world has no thought %s%s", errors.describe(name),
+    errors.argument("here:think: the world has no thought %s%s", errors.named(name),
       near and (" (did you mean %s?)"):format(near) or "")
   end
   local entry = engine.thinking[who]

@@ -101,7 +101,7 @@ local function rest() time.sleep(0) end
 function M.load(self, tick, mend)
   local log, def = self.log, self.def
   local shot = log:before(tick)
-  local engine = shot and engines.from(def, shot.text) or engines.new(def)
+  local engine = shot and engines.from(def, shot) or engines.new(def)
   local rows, lost = nil, {}
   engine:replay(function(from, to)
     rows = log:ticks(from, to)

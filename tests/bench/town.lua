@@ -14,7 +14,7 @@ local HOURS <const> = tonumber(arg[1]) or 24
 
 local function figure(what, value, unit, limit)
   local bound = limit and ("  (under %g)%s"):format(limit, value > limit and "  MISSED" or "") or ""
-  print(("%-46s %10.2f %10s %-6s %6s%s"):format(what, value, "", unit, "", bound))
+  print(("%-50s %10.2f %10s %-6s %6s%s"):format(what, value, "", unit, "", bound))
   io.stdout:flush()
 end
 
@@ -56,12 +56,14 @@ end
 local function ahead()
   local at = server { "--slots", "8", "--tokens-per-second", "40", "--model", "a:3b" }
   local people, hours = { all = "a:3b" }, math.min(HOURS, 3)
-  local lock, _, _, one = live(at, hours, {}, people)
-  local order, cpu, _, other = live(at, hours, { ahead = 3600 }, people)
+  local lock, cpu, _, one = live(at, hours, {}, people)
+  local order, more, _, other = live(at, hours, { ahead = 3600 }, people)
   figure(("%g hours on one 3B model's 8 slots: lock step"):format(hours), lock, "s")
   figure("  out of order", order, "s")
   figure("  faster by", lock / order, "times") -- a step a second through a small town: nobody is more than some 20 s ahead
-  figure("  of a core, as fast as the model goes", 100 * cpu / order, "%")
+  figure("  of a core in lock step, as fast as the model goes", 100 * cpu / lock, "%", 1)
+  figure("  of a core out of order, as fast as the model goes", 100 * more / order, "%", 1)
+  figure("  town hours an hour, in lock step", hours * 3600 / lock, "")
   if one ~= other then print "  and NOT the same" end
   at.child:kill "SIGKILL"
 end

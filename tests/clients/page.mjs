@@ -183,6 +183,18 @@ await run({
     await clean(page);
   },
 
+  async "what was refused is told as what somebody wanted, and why"() {
+    await runs();
+    const page = await at();
+    const answer = await fetch(`${home}/do`, { method: "POST", headers: { Authorization: `Bearer ${token}`,
+      "Content-Type": "application/json" }, body: JSON.stringify({ do: "input", name: "say", member: "ada", args: { text: "Hello" } }) });
+    const { error } = await answer.json();
+    assert(answer.status === 400 && error.startsWith("say: "), error);
+    const line = `wanted to say “Hello”: ${error.slice(5)}`;
+    await page.until((text) => [...document.querySelectorAll(".feed li")].some((node) => node.textContent.includes(text)), line);
+    await clean(page);
+  },
+
   async "the line of time shows a moment of the past, and the way back to now"() {
     await runs();
     const page = await at();

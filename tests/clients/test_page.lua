@@ -43,5 +43,5 @@ test("the page, in a browser: map, minds, clock, past, joining, keys, a phone, a
   t.ok(place.link, "the program tells the link")
   local folder = peers.absolute(peers.FOLDER) .. "/pictures"
   proc.run { argv = { "mkdir", "-p", folder } }
-  peers.check(t, { node(), "tests/clients/page.mjs", folder }, { LINK = place.link, CHROMIUM = program }, 17)
+  peers.check(t, { node(), "tests/clients/page.mjs", folder }, { LINK = place.link, CHROMIUM = program }, 18)
 end)

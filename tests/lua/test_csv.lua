@@ -26,6 +26,12 @@ test("lines end with CRLF, LF or CR, the last one with nothing, and empty ones a
   end
 end)
 
+test("a column that is to be numbers and is not there is told", function(t)
+  local message = t.raises("argument", csv.decode, "name,score\na,1\n", { numbers = { "scroe" } }).message
+  t.contains(message, 'numbers names the string "scroe", which is no column (did you mean score?)')
+  t.eq(csv.decode("", { numbers = { "score" } }), {})
+end)
+
 test("numbers are read where that is asked for, and only what is one", function(t)
   local text = "id,n,x\n007,12,-1.5e3\n0x10,1.2.3,.5\n"
   t.eq(csv.decode(text), { { id = "007", n = "12", x = "-1.5e3" }, { id = "0x10", n = "1.2.3", x = ".5" } })
@@ -71,6 +77,10 @@ test("a text that a spreadsheet would compute can be kept from it", function(t)
   local rows = { { a = "=1+1" }, { a = "-5" }, { a = "@x" }, { a = -5 } }
   t.eq(csv.encode(rows), "a\r\n=1+1\r\n-5\r\n@x\r\n-5\r\n")
   t.eq(csv.encode(rows, { formulas = false }), "a\r\n'=1+1\r\n-5\r\n'@x\r\n-5\r\n")
+end)
+
+test("a text that begins with the mark of UTF-8 keeps it, also at the very beginning", function(t)
+  t.eq((csv.decode(csv.encode { { "\u{FEFF}a", "b" } }, { header = false })), { { "\u{FEFF}a", "b" } })
 end)
 
 test("what is written is read the same", function(t)

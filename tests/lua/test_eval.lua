@@ -72,6 +72,7 @@ test("near takes the last number of a text, and allows what it is told", functio
   t.eq(scored(eval.near { relative = 0.1 }, 108, "100"), true)
   t.eq(scored(eval.near { relative = 0.1 }, 111, 100), false)
   t.eq(scored(eval.near(), "minus -4.", -4), true)
+  t.eq(scored(eval.near(), "See pages 10-12.", 12), true) -- what stands between two numbers is no sign
   t.match(select(2, scored(eval.near(), "none", 4)), "got no number")
   t.contains(t.raises("argument", scored, eval.near(), 1, "many").message, "is no number")
 end)
@@ -399,6 +400,23 @@ test("a run that was stopped goes on with what is left, and asks nothing twice",
   t.eq(asked, { "a", "b", "c", "d" })
   run(true)
   t.eq(#asked, 8)
+end)
+
+test("a run that is under way is taken up by nobody else: the other one is a run of its own", function(t)
+  local path, asked = t.tmp() .. "/evals.db", 0
+  local function run()
+    return of({ a = "yes", b = "yes" }, { name = "e", at_once = 1, run = function()
+      asked = asked + 1
+      stoke.sleep(1)
+      return "yes"
+    end }):run { file = path }
+  end
+  local first = stoke.spawn(run)
+  stoke.sleep(1.5)
+  t.eq(asked, 2, "one is answered, one is not")
+  local other = run()
+  t.eq({ other.run, other.kept, first:await().run, asked }, { 2, 0, 1, 4 })
+  t.eq(run().run, 3)
 end)
 
 test("a part of the cases is run, compared, and not kept", function(t)

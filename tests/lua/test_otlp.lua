@@ -244,6 +244,21 @@ test("contents that are asked for leave without what looks like a secret", funct
   t.match(run["gen_ai.output.messages"], "Done with %[redacted%]")
 end)
 
+test("nor do they where a tool, or a server of MCP, puts it into a table", function(t)
+  local facts = require "stoke.traces.otlp.facts"
+  local told = { note = "use " .. PLANTED, list = { { text = PLANTED } }, kept = "plain" }
+  for name, q in pairs { ["tool.call"] = { name = "t", args = told },
+    ["mcp.request"] = { server = "s", method = "tools/call", params = { name = "t", arguments = told } } } do
+    local seen = facts.of({ name = name }, { q = q }, { content = { told } }, true)
+    t.eq(#seen.contents, 2, name)
+    for _, content in ipairs(seen.contents) do
+      t.ok(not content[2]:find(PLANTED, 1, true), content[2])
+      t.contains(content[2], '"plain"')
+    end
+  end
+  t.eq(told.note, "use " .. PLANTED, "what the run works with is as it was")
+end)
+
 test("a key that a server sends back in its errors does not leave", function(t)
   local c <close> = collector()
   local n = 0

@@ -91,6 +91,25 @@ test("an address that others reach shows nothing without the token, unless it is
   end
 end)
 
+test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
+  local world <close> = watching.world()
+  local function status(host, page)
+    return http.get((page.url:gsub("0%.0%.0%.0", "127.0.0.1")) .. "look", { headers = { Host = host }, raise = false }).status
+  end
+  local any <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", public = true }
+  t.eq(status("any.example", any), 200)
+  local page <close> = stoke.page { world = world, port = 0, address = "0.0.0.0", public = true, hosts = { "town.lan" } }
+  for _, host in ipairs { "town.lan:80", "TOWN.lan", "192.168.1.5:80", "[fd00::1]:80", "localhost" } do
+    t.eq(status(host, page), 200, host)
+  end
+  for _, host in ipairs { "evil.example", "town.lan.evil.example", "192.168.1.5.example" } do
+    t.eq(status(host, page), 403, host)
+  end
+  local inside <close> = stoke.page { world = world, mem = "listed", token = watching.TOKEN, hosts = { "town.lan" } }
+  t.eq(http.get(inside.url, { raise = false }).status, 200)
+  t.eq(http.get(inside.url, { headers = { Host = "evil.example" }, raise = false }).status, 403)
+end)
+
 test("a token that can be guessed is refused", function(t)
   local world <close> = watching.world()
   for _, token in ipairs { "short", "long enough but blank", "long-enough-but-#" } do
@@ -320,10 +339,17 @@ test("an order that makes no sense is told what would", function(t)
   refused({ ["do"] = "puase" }, 400, "puase", "did you mean pause?")
   refused({ ["do"] = "speed", speed = -1 }, 400, "speed must be a number")
   refused({ ["do"] = "speed" }, 400, "got nil")
+  refused({ ["do"] = "step", count = 1.5 }, 400, "whole number, got 1.5")
+  refused({ ["do"] = "step", view = { 1 } }, 400, "there is no view a table")
   refused({ ["do"] = "back", time = START + 100 }, 400, "no moment that has been")
   refused({ ["do"] = "input", name = "sya" }, 400, "did you mean say?")
   refused({ ["do"] = "input", name = "say", member = 7 }, 400, "member must be")
   refused({ ["do"] = "pause", view = "twon" }, 400, "twon", "did you mean town?")
+  refused({ view = { 1 }, ["do"] = "pause" }, 400, "there is no view a table { 1 }")
+  refused("{}", 400, "do is missing", "pause, resume, step")
+  refused({ ["do"] = 7 }, 400, "do must be a text, got 7")
+  refused({ ["do"] = "step", count = 2.5 }, 400, "count must be a whole number, got 2.5")
+  refused({ ["do"] = "step", count = "2" }, 400, "count must be a number")
   refused("[1", 400, "JSON")
   refused("7", 400, "object")
   local as_text = { Authorization = "Bearer " .. watching.TOKEN, ["Content-Type"] = "text/plain" }
@@ -332,6 +358,17 @@ test("an order that makes no sense is told what would", function(t)
 end)
 
 -- ---- looking --------------------------------------------------------------------------------------------------------------------
+
+test("a moment is asked for in seconds, written as a number", function(t)
+  local place <close> = watching.open()
+  place:order { ["do"] = "step" }
+  for _, good in ipairs { "28800", "28800.5", "2.88e4" } do t.eq(place:get("/look?time=" .. good).status, 200, good) end
+  for _, bad in ipairs { "0x7080", "-1", "+28800", "1e999", "nan", "inf", "soon", "", "%20" } do
+    local res = place:get("/look?time=" .. bad)
+    t.eq(res.status, 400, bad)
+    t.contains(res:json().error, "time must be seconds of the world")
+  end
+end)
 
 test("a moment of the past is what the world was then, and the world stays where it is", function(t)
   local place <close> = watching.open()

@@ -106,6 +106,26 @@ test("where the host leaves, another one holds the conversation", function(t)
   t.ok(talk.say(m[room.speaker], "So.", here))
 end)
 
+test("those who have walked out of sight of each other are let go all the same", function(t)
+  for _, leaves in ipairs { "ada", "bob", "eve" } do
+    local m, here = people("Ada", "Bob", "Eve")
+    talk.open(m.ada, m.bob, "Hi", here, LIMITS)
+    talk.accept(m.bob, "Hi Ada", here)
+    talk.open(m.eve, m.ada, "Hello", here, LIMITS)
+    function here:member(id) -- as a world of which they are farther apart than its reach
+      local one, other = m[leaves], m[id]
+      return (one == other or one.talk ~= nil and one.talk == other.talk) and other or nil
+    end
+    t.ok(talk.leave(m[leaves], nil, here), leaves)
+    local left = leaves == "ada" and { "bob", "eve" } or leaves == "bob" and { "ada", "eve" } or { "ada", "bob" }
+    t.eq({ m[leaves].talk, m[leaves].room }, { nil, nil })
+    t.eq({ m[left[1]].host, m[left[2]].host, m[left[1]].room ~= nil }, { left[1], left[1], true }, leaves)
+    leaves = left[1]
+    t.ok(talk.leave(m[leaves], nil, here), leaves)
+    t.eq({ m[left[1]].talk, m[left[2]].talk, m[left[1]].room, m[left[2]].room }, { nil, nil, nil, nil }, leaves)
+  end
+end)
+
 test("where nobody says anything any more, it is over", function(t)
   local m, here = people("Ada", "Bob")
   talk.open(m.ada, m.bob, "Hi", here, LIMITS)
@@ -174,6 +194,97 @@ test("news are kept up to a limit: what matters least goes first", function(t)
   t.eq({ great, ada.news[#ada.news].text }, { 6, "news 60" })
   record.note(ada, ("x"):rep(5000), 1, 10)
   t.ok(#ada.news[record.NEWS].text < 1000)
+end)
+
+-- ---- far from each other --------------------------------------------------------------------------------------------------------
+
+--- What a step sees in a world: who is stepped, those who are near it, and those in its conversation.
+local function from(here, m, id)
+  local current = m[id]
+  function here.member(_, other)
+    other = m[other]
+    if not other or other == current or record.distance(current, other) <= 3 then return other end
+    return current.talk and other.talk == current.talk and other or nil
+  end
+end
+
+local function three()
+  local m, here = people("Ada", "Bob", "Eve")
+  talk.open(m.ada, m.bob, "Hi", here, LIMITS)
+  talk.accept(m.bob, "Hi Ada", here)
+  talk.open(m.eve, m.ada, "Hello", here, LIMITS)
+  m.ada.x, m.bob.x = 50, 100
+  return m, here
+end
+
+test("a conversation is over for all who are in it, however far they are from each other", function(t)
+  for _, case in ipairs { { "eve", "leave" }, { "bob", "leave" }, { "ada", "turns" } } do
+    local m, here = three()
+    from(here, m, case[1])
+    if case[2] == "leave" then
+      local other = case[1] == "eve" and "bob" or "eve"
+      talk.leave(m[case[1]], nil, here)
+      t.eq({ m[case[1]].talk, m.ada.talk, m[other].talk }, { nil, "ada@0", "ada@0" })
+      from(here, m, other)
+      talk.leave(m[other], nil, here)
+    else
+      talk.keep(m.ada, here, setmetatable({ turns = 1 }, { __index = LIMITS }))
+    end
+    for id, member in pairs(m) do t.eq({ id, member.talk, member.host, member.room }, { id, nil, nil, nil }) end
+  end
+end)
+
+test("where the host leaves from far away, another one holds the conversation", function(t)
+  local m, here = three()
+  local room = m.ada.room
+  from(here, m, "ada")
+  t.ok(talk.leave(m.ada, nil, here))
+  t.eq({ m.ada.talk, m.ada.room }, { nil, nil })
+  t.eq({ m.bob.room, m.bob.host, m.eve.host }, { room, "bob", "bob" })
+end)
+
+test("who has walked away from the host has left, once it stands", function(t)
+  local m, here = three()
+  from(here, m, "ada")
+  m.ada.x, m.eve.x, m.bob.x, m.bob.walk = 1, 12, 13, { to = { x = 40, y = 1 } }
+  talk.keep(m.ada, here, LIMITS)
+  t.eq({ m.bob.talk, m.eve.talk }, { "ada@0", "ada@0" })
+  m.bob.walk = {} -- it only makes way
+  talk.keep(m.ada, here, LIMITS)
+  t.eq({ m.bob.talk, m.eve.talk, m.ada.room.members }, { nil, "ada@0", { "ada", "eve" } })
+end)
+
+test("who is taken out of the world is out of the conversation, and so are all, where it held it", function(t)
+  local m, here = three()
+  m.ada.x, m.bob.x, m.eve = 1, 1, nil
+  from(here, m, "ada")
+  talk.keep(m.ada, here, LIMITS)
+  t.eq(m.ada.room.members, { "ada", "bob" })
+  m.ada = nil
+  from(here, m, "bob")
+  talk.recover(m.bob, here)
+  t.eq({ m.bob.talk, m.bob.host, m.bob.resume }, { nil, nil, true })
+end)
+
+test("in a world, a player who walks away and hangs up leaves nobody in the conversation", function(t)
+  local place = stoke.place { map = "h" .. ("."):rep(30), spots = { h = "house" } }
+  local town = stoke.person.people { place = place, model = "m", memory = false, plan = false, home = "house",
+    talk = { apart = 1000 }, { id = "ada", name = "Ada" } }
+  local def = town:world { name = "town" }
+  for _, thought in pairs(def.thoughts) do thought.ask = function() stoke.time.sleep(1e6) end end
+  local world <close> = stoke.world(def)
+  local function act(name, args, member)
+    local number = world:send(name, args, { member = member })
+    world:run { ticks = 40, speed = "free" }
+    t.eq(world:result(number).error, nil)
+  end
+  act("join", { name = "Pat", x = 2, y = 1 })
+  act("join", { name = "Quin", x = 3, y = 1 })
+  act("say", { text = "Hi", to = "Quin" }, "pat")
+  act("walk", { x = 30, y = 1 }, "pat")
+  t.eq({ world:look("members", "pat", "x"), world:look("members", "quin", "talk") ~= nil }, { 30, true })
+  act("hang_up", nil, "pat")
+  t.eq({ world:look("members", "pat", "talk"), world:look("members", "quin", "talk") }, {})
 end)
 
 -- ---- any order of anything -----------------------------------------------------------------------------------------------------

@@ -111,6 +111,8 @@ test("a bad map says what is wrong, and where", function(t)
   refused(t, "got { x = 9, y = 1 }", place, { map = "#..", spots = { well = { x = 9, y = 1 } } })
   refused(t, "two with the name A", place, { map = "AB", spots = { B = "A" } })
   refused(t, "width must be a whole number from 1 to 1000", place, { width = 0, height = 2 })
+  refused(t, "map is missing", place, {})
+  refused(t, "height must be a whole number from 1 to 1000, got nil", place, { width = 5 })
   refused(t, "the map is 3 x 1, not 4 x 1", place, { map = "...", width = 4 })
   refused(t, "unknown option walls", place, { map = "...", walls = {} })
 end)
@@ -122,6 +124,15 @@ test("a name that no spot has is refused with the one that was meant", function(
   refused(t, "is blocked", p.path, p, { x = 1, y = 1 }, "home")
   refused(t, "is blocked", p.path, p, { x = 2, y = 2 }, { x = 1, y = 1 })
   refused(t, "write a colon", p.spot, nil, "bakery")
+end)
+
+test("what is no tile is refused", function(t)
+  local p = town()
+  refused(t, "width must be a whole number from 1 to 1000, got nil", place)
+  refused(t, "place:free: the numbers x and y", p.free, p, "2")
+  refused(t, "place:at: the numbers x and y", p.at, p)
+  refused(t, "place:distance: two tiles expected, got nil", p.distance, p, { x = 1, y = 1 })
+  refused(t, "place:text: the numbers x and y", p.text, p, { { id = "ada" } })
 end)
 
 test("nearest gives the tile itself, or the one by the fewest steps that is free", function(t)
@@ -295,6 +306,13 @@ local HALLS = {
   "...............",
 }
 
+test("in a dense crowd some are kept waiting for more than a minute, and nobody gives up", function(t)
+  local rows = random_rows(rand.new(5), 18, 13, 0.25)
+  local counts, longest = crowd(1, rows, 34, 3000, 0)
+  t.eq(counts.stuck, nil)
+  t.ok(longest > 60, "nobody waits for long: " .. longest)
+end)
+
 test("in narrow halls, too, whoever walks arrives: people change places", function(t)
   for seed = 1, 12 do
     local counts, longest = crowd(seed, HALLS, 14, 1500, 2)
@@ -461,6 +479,22 @@ test("a change of places is off when one of the two is put elsewhere, or has gon
   b.x, b.y = 3, 3
   for tick = 2, 6 do tick_of(p, rows, { a, b }, tick) end
   t.eq({ a.x, a.walk, b.x, b.y, b.walk }, { 4, nil, 3, 3, nil })
+end)
+
+test("who is put elsewhere does not go on with a change of places that somebody else completes on its tile", function(t)
+  local p = place { map = { "......", "......" } }
+  local a, b, c = { id = "a", x = 1, y = 1 }, { id = "b", x = 2, y = 1 }, { id = "c", x = 5, y = 1 }
+  c.walk = { swap = { x = 6, y = 1, tick = 7 } } -- its partner has gone
+  a.walk, b.walk = { swap = { x = 2, y = 1, tick = 7 } }, { swap = { x = 1, y = 1, tick = 7 } }
+  p:step(a, { b, c }, 7)
+  t.eq({ a.x, b.x }, { 2, 2 }) -- b is moved by its own step, to a tile that is no free one for others
+  t.eq(p:free(1, 1, { a, b, c }), false)
+  t.eq({ p:nearest({ x = 1, y = 1 }, { a, b }) }, { 1, 2 })
+  c.x, c.y = 2, 1 -- put there by a world that did not ask
+  p:step(c, { a, b }, 7)
+  t.eq({ c.x, c.y, c.walk }, { 2, 1, nil })
+  p:step(b, { a, c }, 7)
+  t.eq(b.x, 1)
 end)
 
 test("go and stop while places are being changed leave the agreement", function(t)

@@ -122,6 +122,24 @@ test("a range becomes a whole number in it, and other words stay", function(t)
   end
 end)
 
+test("a range without a whole number in it is refused, in quotas and in joint tables", function(t)
+  local function refused(definition, ...)
+    local err = t.raises("argument", stoke.population, definition)
+    for _, words in ipairs { ... } do t.contains(tostring(err), words) end
+  end
+  refused({ size = 4, quotas = { age = { ["80-18"] = 1 } } }, "quotas.age", '"80-18"', "18-80; or, where it is a word", "80 to 18")
+  refused({ size = 4, quotas = { age = { ["80 \u{2013} 18"] = 1 } } }, "18-80")
+  refused({ size = 4, quotas = { age = { ["0-99999999999999999999"] = 1 } } }, "18 digits")
+  refused({ size = 4, joint = { { age = "80-18", job = "nurse", share = 1 } } }, "joint[1].age", "18-80")
+  t.eq(stoke.population { size = 1, quotas = { age = { ["18-18"] = 1 } } }[1].persona.age, 18)
+end)
+
+test("the report counts words that nobody got, too", function(t)
+  local people = stoke.population { size = 3, quotas = { job = { nurse = 0.99, baker = 0.01 } },
+    joint = { { age = "old", temper = "mild", share = 1 }, { age = "young", temper = "mild", share = 0 } } }
+  t.eq(people.report.counts, { job = { nurse = 3, baker = 0 }, age = { old = 3, young = 0 }, temper = { mild = 3 } })
+end)
+
 test("the cells of a joint table are exact", function(t)
   local people = stoke.population { size = 50, joint = {
     { gender = "female", job = "nurse", share = 0.4 }, { gender = "female", job = "baker", share = 0.1 },
@@ -352,11 +370,25 @@ test("wrong relations are refused", function(t)
   t.contains(message("friends", { degree = 3 }), "degree must be from 0 to 2")
   t.contains(message("friends", { rule = function() return -1 end }), "what the rule returns must be a number of at least 0")
   t.contains(message("friends", { alike = { 5 } }), "alike must be weights by attribute")
+  t.contains(message("friends", { alike = { agee = 5 } }), "no quota is about that (did you mean age?)")
   t.contains(message("age", {}), "a field of a persona already")
   t.contains(message(""), "the kind is letters")
   t.contains(message "file", "a field of a persona already")
   people:relate("friends", { degree = 1 })
   t.contains(message "friends", "already")
+end)
+
+test("what nobody has is told, and what was meant", function(t)
+  local people = stoke.population { size = 4, quotas = { gender = GENDER } }
+  people:relate("friends", { degree = 2 })
+  local function told(...) return t.raises("argument", ...).message end
+  t.contains(told(people.find, people, { 1 }), "nobody has the id a table { 1 }")
+  t.contains(told(people.count, people, {}), "no quota is about a table")
+  t.contains(told(people.where, people, { gendre = "male" }), "nobody's persona has gendre (did you mean gender?)")
+  t.contains(told(people.where, people, { "male" }), "nobody's persona has 1")
+  t.contains(told(people.relate, people, "family", { alike = { gendre = 2 } }), "did you mean gender?")
+  t.contains(told(people.related, people, "p1", "freinds"), "did you mean friends?")
+  t.eq({ #people:where { gender = "male" }, #people:where { gender = "other" } }, { 2, 0 })
 end)
 
 test("a person is an agent with its persona for instructions", function(t)

@@ -366,3 +366,10 @@ real("server:wait() serves until the script is interrupted, or the server closed
   t.eq(waiting:await(), "closed")
   server:wait()
 end)
+
+real("a query of thousands of fields reaches the handler whole", function(t)
+  local server <close> = serve(function(req) return { fields = req.query.last, bytes = #req.target } end)
+  local query = ("a=1&"):rep(3000) .. "last=here&empty="
+  local reply = http.get(server.url .. "/look?" .. query):json()
+  t.eq(reply, { fields = "here", bytes = #"/look?" + #query })
+end)

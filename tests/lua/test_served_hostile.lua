@@ -179,6 +179,11 @@ real("a name that was pointed at this machine is no name of it", function(t)
   local wider <close> = serving(always, { hosts = { "box.lan" } })
   local text = raw(wider, post("/v1/chat/completions", CHAT, "Connection: close\r\n"):gsub("localhost", "box.lan:11500", 1))
   t.match(text, "^HTTP/1%.1 200")
+  local reached <close> = serving(always, { hosts = { "box.lan" }, address = "0.0.0.0", token = "sixteen-letters-or-more" })
+  for host, status in pairs { ["evil.example"] = 403, ["box.lan"] = 401, ["192.168.1.5:11500"] = 401 } do
+    text = raw(reached, post("/v1/chat/completions", CHAT, "Connection: close\r\n"):gsub("localhost", host, 1))
+    t.match(text, "^HTTP/1%.1 " .. status, host)
+  end
 end)
 
 real("what a browser sends for a page without asking first is refused, whatever its type", function(t)

@@ -76,6 +76,7 @@ test("whom is meant may be said by id, list, words and function", function(t)
   t.eq(ids(function(person) return person.persona.age > 40 end), { "ada", "cid" })
   local function message(whom) return t.raises("argument", study.tell, study, whom, "x").message end
   t.contains(message "adda", "did you mean ada?")
+  t.contains(message { { 1 } }, "nobody has the id a table { 1 }")
   t.contains(message { gander = "male" }, "did you mean gender?")
   t.contains(message { gender = "none" }, "nobody is meant")
   t.contains(message(7), "whom must be")
@@ -195,6 +196,14 @@ test("groups are of exact sizes, and each has its share of the people of each ki
       t.ok(math.abs(count - counts[other]) <= 1, ("seed %d: %s %d, %d"):format(seed, key, count, counts[other]))
     end
   end
+end)
+
+test("lists of a persona are words, whatever is in them", function(t)
+  local study <close> = open { people = { { name = "Ada", persona = { owns = { true, 3, "a cat" } } },
+    { name = "Ben", persona = { owns = { true } } } } }
+  local groups = study:assign({ "A", "B" }, { by = { "owns" } })
+  t.eq(#groups.A + #groups.B, 2)
+  t.eq(#study:whom("test", { owns = "true, 3, a cat" }), 1)
 end)
 
 test("the same seed gives the same groups, another name of the draw others", function(t)

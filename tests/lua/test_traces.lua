@@ -103,6 +103,20 @@ test("a span below one of another process has its trace, and its id as parent", 
   t.eq({ r[1].trace, span.hex(r[1].parent) }, { ("ab"):rep(16), ("cd"):rep(8) })
 end)
 
+test("a span around effects is told apart: who prints effects, or adds up tokens, leaves it out", function(t)
+  t.model { "x" }
+  local lines = {}
+  local meter <close> = require "stoke.repl.meter".new()
+  meter:watch(require "core.task".current())
+  local printer = span.printer(function(line) lines[#lines + 1] = line end)
+  span.listen(printer)
+  local result = stoke.agent { name = "b", model = "m" }:run "x"
+  span.unlisten(printer)
+  t.eq(#lines, 1)
+  t.match(lines[1], "^effect llm%.chat ")
+  t.match(meter:text(), (", %d tok in, %d out"):format(result.usage.input_tokens, result.usage.output_tokens))
+end)
+
 test("each attempt that failed is in the span of the call", function(t)
   t.model { { status = 503, error = "busy" }, "x" }
   local r = recorded(function() stoke.agent { name = "b", model = "m" }:run "x" end)
@@ -205,6 +219,25 @@ test("requests are kept where they are asked for, without what is secret by its 
   t.match(call.request, "hello")
   t.match(call.request, "%[redacted%]")
   t.ok(not call.request:find("planted", 1, true), call.request)
+end)
+
+test("words of an error are kept without what looks like a secret", function(t)
+  local path, key = t.tmp() .. "/traces.db", "sk-plantedplantedplanted1234"
+  traces.keep { path = path }
+  local _ <close> = setmetatable({}, { __close = traces.stop })
+  t.model { { status = 503, error = "busy, " .. key }, { status = 400, error = "wrong key: " .. key } }
+  stoke.try(function() stoke.agent { name = "b", model = "m" }:run "x" end)
+  local found = json.encode(stoke.traces.get("last", { file = path }))
+  t.ok(not found:find(key, 1, true), found)
+  t.contains(found, "busy, [redacted]")
+end)
+
+test("a database that is closed by who opened it has not failed", function(t)
+  local r = recorded(function()
+    local db <close> = stoke.db.open(":memory:")
+    db:query "SELECT 1"
+  end)
+  t.eq({ #r["db.open"], r["db.open"][1].error, r["db.open"][1].message }, { 1 })
 end)
 
 test("a trace that is not there, an id of several, no file: one error that says what to do", function(t)

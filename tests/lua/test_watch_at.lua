@@ -93,6 +93,13 @@ end)
   t.eq(lines(), "done")
 end)
 
+test("the link works on this machine where others reach the page, too, and they are told what to put in it", REAL, function(t)
+  local place <close> = watching("a.lua", "--watch-at", "0.0.0.0:0")
+  t.match(place.link, "^stoke: watch at http://127%.0%.0%.1:%d+/#token=%x+$")
+  t.match(place.lines(), "^stoke: other machines .* in place of 127%.0%.0%.1; .* not encrypted$")
+  t.eq(http.get(place.url, { raise = false }).status, 200)
+end)
+
 test("stoke run, and code on the command line, take it too", REAL, function(t)
   local place <close> = watching("run", "--watch-at", "0", "a.lua")
   t.match(place.link, "^stoke: watch at http://127%.0%.0%.1:%d+/#token=%x+$")

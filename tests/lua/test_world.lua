@@ -130,12 +130,21 @@ end)
 
 test("what nobody knows, and what is no data, is refused with what to do", function(t)
   local world <close> = open { cap = 2 }
-  t.match(t.raises("argument", function() world:send("shuot", "x") end).message, "did you mean shout")
+  t.match(t.raises("argument", function() world:send("shuot", "x") end).message, 'has no input "shuot" %(did you mean shout%?%)')
   t.match(t.raises("argument", function() world:send("shout", { f = print }) end).message, "f is a function")
   world:send("shout", "1")
   world:send("shout", "2")
   t.raises("limit", function() world:send("shout", "3") end)
   t.raises("argument", function() world:ask("say", {}, { timeout = -1 }) end)
+end)
+
+test("what cannot be asked of a world is refused with words", function(t)
+  local world <close> = open()
+  local function refused(words, f, ...) t.contains(t.raises("argument", f, ...).message, words) end
+  refused("two worlds expected, got nil", stoke.world.diff, world)
+  refused("world:peek: a function expected", world.peek, world, "x")
+  refused("from must be the number of an entry", world.inputs, world, { from = 0.5 })
+  refused("at must be a world time", world.send, world, "say", {}, { member = "ada", at = 0 / 0 })
 end)
 
 test("an ask ends in time where nobody runs the world", function(t)
@@ -145,6 +154,17 @@ test("an ask ends in time where nobody runs the world", function(t)
 end)
 
 -- ---- thoughts ------------------------------------------------------------------------------------------------------------------
+
+test("an ask ends at once where the world is closed", function(t)
+  local world = open()
+  local asked = stoke.spawn(function() return stoke.try(world.ask, world, "say", { text = "hi" }, { member = "ada" }) end)
+  stoke.sleep(1)
+  local began = stoke.time.monotonic()
+  world:close()
+  local _, err = asked:await()
+  t.eq({ err.kind, stoke.time.monotonic() - began < 1 }, { "incomplete", true })
+  t.match(err.message, 'the world "town" was closed before the input "say" had a result')
+end)
 
 test("an answer is applied when it is due, however long it took", function(t)
   local world <close> = open()
@@ -205,7 +225,7 @@ test("a member thinks one thought at a time, and thoughts have names", function(
       if here.tick == 1 then here:think(member, "paln") end
       here:think(member, "plan")
     end }
-  t.match(t.raises("argument", function() free(world, 2) end).message, "did you mean plan")
+  t.match(t.raises("argument", function() free(world, 2) end).message, 'has no thought "%a+" %(did you mean plan%?%)')
   local other <close> = stoke.world { state = { members = { a = {} } }, thoughts = { plan = { ask = function() end, takes = 9 } },
     step = function(member, here) here:think(member, "plan") end }
   t.match(t.raises("argument", function() free(other, 2) end).message, '"a" thinks "plan" already, since tick 0')
@@ -386,6 +406,13 @@ test("a world that nobody runs can be stepped", function(t)
   t.eq(world:step(), 1)
   t.eq(world:step(60), 61)
   t.raises("argument", function() world:step(0) end)
+end)
+
+test("a world that stands goes on standing after a step that failed", function(t)
+  local world <close> = stoke.world { state = { n = 0 }, step = function() error "no" end }
+  world:pause()
+  t.raises("script", world.step, world)
+  t.eq({ world:clock().paused, world:tick() }, { true, 0 })
 end)
 
 test("stop ends a run; a second task cannot run it meanwhile", function(t)

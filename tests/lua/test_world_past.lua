@@ -229,6 +229,36 @@ test("another world in the file, and a file that is none, are refused", function
   open { file = path }:close() -- nothing was left locked
 end)
 
+test("what is damaged in a file is named, and a snapshot that is taken out is made again", function(t)
+  local path = t.tmp() .. "/town.world"
+  local whole
+  do
+    local world <close> = open { file = path, snapshot = 50 }
+    world:send("say", { text = "hi" }, { member = "ada" })
+    free(world, 120)
+    whole = world:hash()
+  end
+  local function change(...)
+    local db <close> = stoke.db.open(path)
+    db:exec(...)
+  end
+  local function says(words)
+    t.match(t.raises("db", function() open { file = path, snapshot = 50 } end).message, "/town%.world: " .. words)
+  end
+  for _, text in ipairs { '{"broken', "[]", '{"state":{},"tick":100}', "7" } do
+    change("UPDATE snapshot SET state = ? WHERE tick = 100", text)
+    says "the snapshot of tick 100 is damaged: "
+  end
+  change "DELETE FROM snapshot WHERE tick = 100"
+  do
+    local world <close> = open { file = path, snapshot = 50 }
+    t.eq(world:hash(), whole)
+  end
+  change "DELETE FROM snapshot WHERE tick > 0"
+  change "UPDATE input SET args = '{' WHERE kind = 'input'"
+  says "args of the row %d+ of its table input is damaged: "
+end)
+
 test("a step that fails in a file is found by the next process, before that tick", function(t)
   local path = t.tmp() .. "/town.world"
   local function bad(member, here)

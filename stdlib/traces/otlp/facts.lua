@@ -4,6 +4,7 @@
 local json = require "core.json"
 local names = require "stoke.traces.conventions"
 local redact = require "core.redact"
+local secrets = require "core.secrets"
 local texts = require "core.text"
 
 local M = {}
@@ -56,10 +57,19 @@ local function message_of(message, redactor)
   return { role = role or "assistant", parts = json.array(parts) }
 end
 
+--- Without what looks like a secret, in whatever table a tool or a server has put it.
+local function masked(value, redactor)
+  if type(value) == "string" then return redactor:prose(value) end
+  if type(value) ~= "table" then return value end
+  for key, inner in next, value do value[key] = masked(inner, redactor) end
+  return value
+end
+
 --- Add an attribute. The redactor has seen the secrets of the request by then, so that they are found elsewhere, too.
 local function put(facts, name, value, redactor)
   local text = value ~= nil and redact.json(value, redactor)
   if not text then return end
+  if secrets.like(text) then text = json.encode(masked(json.decode(text), redactor)) end
   if #text > M.LONGEST then
     text, facts.cut = texts.valid(text:sub(1, M.LONGEST)) .. "...", true
   end

@@ -262,6 +262,7 @@ function M.suggest(word, list)
   word = word:lower()
   for _, candidate in ipairs(list) do
     local most = math.max(1, #candidate * 2 // 5)
+    most = math.min(most, math.max(#candidate, #word) - 1) -- something has to be the same: "x" is not meant to be "a"
     if best then most = math.min(most, best_distance - 1) end
     if #candidate <= LONGEST and math.abs(#candidate - #word) <= most then -- otherwise their lengths differ too much
       local d = distance(word, candidate:lower(), most)

@@ -1,5 +1,6 @@
 --- Which memories a question is about, as conditions of SQL, and how it weighs them.
 
+local combine = require "core.combine"
 local errors = require "core.errors"
 local json = require "core.json"
 local time = require "stoke.time"
@@ -82,6 +83,19 @@ function M.conditions(what, o)
   return parts[1] and " AND " .. table.concat(parts, " AND ") or "", params
 end
 
+local HINT <const> = [[words with AND, OR, NOT, near* or "a phrase"; a word with other signs in it stands in quotes, as "e-mail"]]
+
+--- `match` is an expression of FTS5, and may be a wrong one.
+local function check_match(self, what, match)
+  if not match then return end
+  local sql = ("SELECT 1 AS n FROM %s_words WHERE %s_words MATCH ? LIMIT 1"):format(self.name, self.name)
+  local _, err = combine.try(self.db.one, self.db, sql, match)
+  if not err then return end
+  if err.kind ~= "db" or err.code ~= "SQLITE_ERROR" or err.message:find(": no such table", 1, true) then error(err, 0) end
+  local why = err.message:sub(#self.path + 3):gsub("; in: SELECT 1 AS n .*$", "")
+  errors.raise("argument", ("%s: match cannot be read: %s, in %s"):format(what, why, match), { hint = HINT })
+end
+
 local function whole(what, name, value, default)
   value = value == nil and default or value
   local n = math.tointeger(value)
@@ -103,6 +117,7 @@ local LIST = { k = "number", kind = true, origin = true, tags = "table", since =
 function M.listing(self, given)
   local o = errors.options(given, LIST, "memory:list")
   local where, params = M.conditions("memory:list", o)
+  check_match(self, "memory:list", o.match)
   return "true" .. where:gsub("NAME", self.name), params, whole("memory:list", "k", o.k, 20)
 end
 
@@ -127,6 +142,7 @@ function M.question(self, query, given)
     errors.argument("%s: half_life must be seconds above 0, got %s", what, tostring(o.half_life))
   end
   local where, params = M.conditions(what, o)
+  check_match(self, what, o.match)
   return { text = query and query:find "%S" and query or nil, k = whole(what, "k", o.k, 5), where = where, params = params,
     weights = M.weights(what, o.weights, self.weights), half_life = o.half_life or self.half_life, min = o.min,
     min_relevance = o.min_relevance, touch = o.touch ~= false, now = o.now and o.now + 0.0 or time.now() }

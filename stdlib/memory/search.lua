@@ -1,12 +1,15 @@
 --- The memories with the highest scores, exactly, without looking at most of them.
 ---
---- Two lists are kept in order elsewhere: the set of vectors (or the index of words) gives the most relevant memories, the table
---- the most recent and important ones. Both are read from the top, equally far. What is in neither has a score of at most the
+--- Two lists are kept in order elsewhere: the set of vectors gives the most relevant memories, the table the most recent and
+--- important ones. Both are read from the top, equally far. What is in neither has a score of at most the
 --- last relevance of the one and the last rest of the other; once the k-th best that was seen is above that, nothing better is
 --- left (the threshold algorithm: Fagin, Lotem, Naor, 2001). Otherwise both are read four times as far.
 ---
 --- The second list comes out of an index: among memories of equal importance it is the order in which they were used, and there are
 --- eleven importances.
+---
+--- Without vectors the index of words gives all that has one of the words, and one statement the best of these; what has none has
+--- relevance 0, so of these the most recent and important ones are the best.
 
 local errors = require "core.errors"
 local json = require "core.json"
@@ -26,6 +29,8 @@ M.PART = 500
 
 --- Beyond rounding.
 local CLOSE <const> = 1e-9
+--- The cosine of what has nothing in common.
+local LEAST <const> = -1
 
 local function list(ids) return errors.check(json.encode(json.array(ids))) end
 
@@ -91,27 +96,7 @@ local function by_meaning(self, q)
     return hits
   end
   return { top = function(most) return read(self.vectors:search(vector, most)) end,
-    of = function(ids) return read(self.vectors:search(vector, #ids, { only = ids })) end, least = -1 }
-end
-
---- By their words (BM25); what has none of them has relevance 0.
-local function by_words(self, q)
-  local list_of, best = words_in.telling(self.db, self.name, words_in.of(q.text), M.LOOKED), nil
-  local words = list_of[1] and table.concat(list_of, " OR ")
-  local function read(sql, params)
-    local out = {}
-    if not words then return out end
-    params.words = words
-    for row in self.db:each((sql:gsub("NAME", self.name)), params) do
-      best = best or row.fit
-      out[#out + 1] = { id = row.id, relevance = best > 0 and row.fit / best or 0 }
-    end
-    return out
-  end
-  local SELECT = "SELECT rowid AS id, -bm25(NAME_words) AS fit FROM NAME_words WHERE NAME_words MATCH :words"
-  return { top = function(most) return read(SELECT .. " ORDER BY fit DESC, rowid DESC LIMIT :most", { most = most }) end,
-    of = function(ids) return read(SELECT .. " AND rowid IN (SELECT value FROM json_each(:ids))", { ids = list(ids) }) end,
-    least = 0, anchor = true } -- what the best one has is 1, whatever is compared
+    of = function(ids) return read(self.vectors:search(vector, #ids, { only = ids })) end }
 end
 
 -- ---- the best ------------------------------------------------------------------------------------------------------------------
@@ -122,6 +107,8 @@ local function before(x, y)
 end
 
 --- Scores of memories, the best first.
+---@param relevance? table<integer, number> by id
+---@param least? number of those that are not in it
 local function scored(q, rows, relevance, least)
   for _, row in ipairs(rows) do
     row.relevance = relevance and (relevance[row.id] or least) or nil
@@ -165,28 +152,64 @@ local function union(self, q, top, rest)
   return rows
 end
 
+-- The relevance of a memory is its share of the fit of the best one, whether or not that one is asked for.
+local BY_WORDS = [[WITH
+  hits AS MATERIALIZED (SELECT rowid AS hit, -bm25(NAME_words) AS fit FROM NAME_words WHERE NAME_words MATCH :words),
+  best AS MATERIALIZED (SELECT max(fit) AS most FROM hits),
+  shares AS MATERIALIZED (SELECT hit, iif(most > 0.0, fit / most, 0.0) AS share FROM hits, best)
+  SELECT id, importance, used, share FROM shares CROSS JOIN NAME ON id = hit WHERE share >= :least WHERE_THESE
+  ORDER BY ]] .. REST_OF .. " + :relevance * share DESC, id DESC LIMIT :most"
+
+--- The best by their words (BM25), and all that could be better without one of them.
+local function by_words(self, q)
+  local words, rows, relevance = words_in.telling(self.db, self.name, words_in.of(q.text), M.LOOKED), {}, {}
+  if words[1] then
+    for row in ask(self, q, BY_WORDS, { words = table.concat(words, " OR "), least = q.min_relevance or 0, most = q.k, now = q.now,
+      half_life = q.half_life, recency = q.weights.recency + 0.0, importance = q.weights.importance + 0.0,
+      relevance = q.weights.relevance + 0.0 }) do
+      rows[#rows + 1] = { id = row.id, importance = row.importance, used = row.used, rest = rest_of(q, row.importance, row.used) }
+      relevance[row.id] = row.share
+    end
+  end
+  if not q.min_relevance or q.min_relevance <= 0 then
+    for _, row in ipairs(few(self, q) or by_rest(self, q, math.max(M.FIRST, q.k))) do
+      -- One that has a word and is not known has q.k before it already: that it counts as without changes nothing.
+      if not relevance[row.id] then rows[#rows + 1] = row end
+    end
+  end
+  return scored(q, rows, relevance, 0)
+end
+
+--- The best by their vectors.
+local function by_vectors(self, q)
+  local most, all = math.max(M.FIRST, q.k), few(self, q)
+  local rest = all or by_rest(self, q, most)
+  if #rest == 0 then return {} end
+  local fit = by_meaning(self, q)
+  if all then return scored(q, all, relevances({}, all, fit), LEAST) end
+  while true do
+    local top = fit.top(most)
+    local rows = scored(q, union(self, q, top, rest), relevances(top, rest, fit), LEAST)
+    if #rest < most then return rows end -- all that fit have been seen
+    local last = #top < most and LEAST or top[#top].relevance
+    if q.min_relevance and last < q.min_relevance then return rows end -- all that are relevant have been seen
+    local above = q.weights.relevance * last + rest[#rest].rest
+    local best = cut(q, rows)
+    local wanted = best[q.k] and best[q.k].score or q.min
+    if wanted and wanted > above + CLOSE then return rows end
+    most = most * 4
+    rest = by_rest(self, q, most)
+  end
+end
+
 --- The best memories for a question.
 ---@param self stoke.memory
 ---@param q table as filter.question makes it
 ---@return { id: integer, score: number, relevance?: number, recency: number }[]
 ---Raises `db`, `cancelled`, and what embedding raises.
 function M.best(self, q)
-  local most, all = math.max(M.FIRST, q.k), few(self, q)
-  local rest = all or by_rest(self, q, q.text and most or q.k)
-  if not q.text or #rest == 0 then return cut(q, scored(q, rest)) end
-  local fit = self.vectors and by_meaning(self, q) or by_words(self, q)
-  if all then return cut(q, scored(q, all, relevances(fit.anchor and fit.top(1) or {}, all, fit), fit.least)) end
-  while true do
-    local top = fit.top(most)
-    local rows = scored(q, union(self, q, top, rest), relevances(top, rest, fit), fit.least)
-    if #rest < most then return cut(q, rows) end -- all that fit have been seen
-    local last = #top < most and fit.least or top[#top].relevance
-    if q.min_relevance and last < q.min_relevance then return cut(q, rows) end -- all that are relevant have been seen
-    local above = q.weights.relevance * last + rest[#rest].rest
-    if rows[q.k] and rows[q.k].score > above + CLOSE then return cut(q, rows) end
-    most = most * 4
-    rest = by_rest(self, q, most)
-  end
+  if not q.text then return cut(q, scored(q, few(self, q) or by_rest(self, q, q.k))) end
+  return cut(q, self.vectors and by_vectors(self, q) or by_words(self, q))
 end
 
 -- ---- the least -----------------------------------------------------------------------------------------------------------------

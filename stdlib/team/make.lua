@@ -306,7 +306,7 @@ local function check_others(team, where)
     end
   end
   local condition = team.stop or {}
-  for _, name in ipairs(condition.from or {}) do M.check_name(team, where .. ": stop.text: from", name, stands_in) end
+  for _, name in ipairs(condition.from or {}) do M.check_name(team, where .. ": stop: from", name, stands_in) end
   for _, name in ipairs(condition.handoffs or {}) do
     if not team.outside_names then errors.argument("%s: stop.handoff: nobody hands over here; that is stoke.team.swarm", where) end
     M.check_name(team, where .. ": stop.handoff", name, team.outside_names)

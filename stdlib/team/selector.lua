@@ -30,9 +30,30 @@ texts.add {
     "- nobody: the task is done, nothing is left to say" },
 }
 
---- Who may speak now: not who has just spoken, unless there is nobody else.
+--- Those whom the script lets speak now, in the order of the team; nil: it says nothing.
+local function allowed(talk, team)
+  local given = team.candidates and team.candidates(talk)
+  if given == nil then return nil end
+  local where, named, names = team.label .. ": candidates", {}, {}
+  errors.list(where, given)
+  for _, one in ipairs(given) do
+    local name = make.is(one) and one.name or one
+    named[make.check_name(team, where, name)] = true
+  end
+  for _, member in ipairs(team.members) do
+    if named[member.name] then names[#names + 1], names[member.name] = member.name, true end
+  end
+  if not names[1] then
+    errors.raise("argument", where .. " are none", { hint = "nil leaves the choice free; select = ends a conversation by false" })
+  end
+  return names
+end
+
+--- Who may speak now: whom the script names; else not who has just spoken, unless there is nobody else.
 local function candidates(talk, team)
-  local names = {}
+  local names = allowed(talk, team)
+  if names then return names end
+  names = {}
   for _, member in ipairs(team.members) do
     if team.allow_repeat or member.name ~= talk.speaker or #team.members == 1 then
       names[#names + 1], names[member.name] = member.name, true
@@ -122,11 +143,12 @@ local function play(talk, team)
 end
 
 local PATTERN = { name = "selector", play = play, members = 2,
-  options = { select = "function", may_end = "boolean", allow_repeat = "boolean" },
+  options = { select = "function", candidates = "function", may_end = "boolean", allow_repeat = "boolean" },
   texts = { "selector_choice", "selector_end", "team_earlier", "team_note", "team_said", "team_go_on", "team_again", "team_gap" } }
 
 function PATTERN.make(team, given, where)
-  team.select, team.may_end, team.allow_repeat = given.select, given.may_end, given.allow_repeat
+  team.select, team.candidates = given.select, given.candidates
+  team.may_end, team.allow_repeat = given.may_end, given.allow_repeat
   team.choosers = {}
   if team.by_name[NOBODY] then errors.argument("%s: no member may be named %q: it ends the conversation", where, NOBODY) end
 end
@@ -139,7 +161,8 @@ end
 
 --- Members of whom a model says who speaks next.
 ---@param given stoke.team.definition and select? = fun(state): string|false|nil (who speaks next; false: nobody; nil: the model
----  decides), may_end? = true: the model may end it, allow_repeat? = true: a member may speak twice in a row
+---  decides), candidates? = fun(state): (string|stoke.agent)[]|nil (of whom the model chooses now; nil: of all), may_end? = true:
+---  the model may end it, allow_repeat? = true: a member may speak twice in a row
 ---@return stoke.agent team
 ---Raises `argument`.
 ---

@@ -9,8 +9,9 @@ local time = require "stoke.time"
 local M = {}
 
 ---@class stoke.team.state what a condition is asked about
----@field turns { from: string, text: string }[] what the members said in this run
----@field last { from: string, text: string } the newest of these
+---@field turns { from: string, text: string, calls?: string[] }[] what the members said in this run; calls: the tools that they
+---  called for it, by their names
+---@field last { from: string, text: string, calls?: string[] } the newest of these
 ---@field usage stoke.usage so far
 ---@field began number of time.monotonic
 ---@field handoff? string a swarm: who was handed to and is no member
@@ -172,6 +173,24 @@ function M.text(words, options)
     local last = state.last
     if not last or options.from and last.from ~= options.from then return nil end
     return has_words(last.text, words, options.alone) and ("%s said %q"):format(last.from, words) or nil
+  end, { options.from })
+end
+
+--- When a tool was called for the newest message, however the call ended; the message is finished first.
+---@param name string of the tool
+---@param options? { from?: string } from: only messages of this member
+---@return stoke.team.stop.condition
+---
+--- Example: `stop.call("submit", { from = "writer" })`
+function M.call(name, options)
+  if type(name) ~= "string" or name == "" then errors.argument("stop.call: a name expected, got %s", errors.describe(name)) end
+  options = errors.options(options, { from = "string" }, "stop.call")
+  return new(function(state)
+    local last = state.last
+    if not last or options.from and last.from ~= options.from then return nil end
+    for _, called in ipairs(last.calls or {}) do
+      if called == name then return ("%s called %s"):format(last.from, name) end
+    end
   end, { options.from })
 end
 

@@ -345,6 +345,15 @@ local function name_it(member, err, how)
 end
 
 --- One question to a member; the same, shorter, where its window is too small.
+--- The names of the tools that were called since a place in a history.
+local function called(past, first)
+  local names = {}
+  for i = first, #past do
+    for _, call in ipairs(past[i].tool_calls or {}) do names[#names + 1] = call["function"].name end
+  end
+  return names[1] and names or nil
+end
+
 local function ask_once(self, definition, messages, how)
   local apart
   while true do
@@ -352,7 +361,10 @@ local function ask_once(self, definition, messages, how)
     local past = history.new(messages)
     if messages.task then past.asked = messages.task end -- stays, however long the conversation gets
     local result, err = combine.try(loop.run, definition, past, #messages + 1, nil, how.limits or self.limits)
-    if not err then return result, nil, messages end
+    if not err then
+      result.called = called(past, #messages + 1)
+      return result, nil, messages
+    end
     local shorter = window.overflows(err) and (how.shorter and how.shorter(err) or not apart and window.apart(messages))
     if not shorter then return nil, err, messages end
     apart, messages = true, shorter
@@ -463,7 +475,7 @@ end
 ---@return string text
 function Talk:say(member, result, aside)
   local text = result.output == nil and cleaned(member, result.text) or result.text
-  self.turns[#self.turns + 1] = { from = member.name, text = text }
+  self.turns[#self.turns + 1] = { from = member.name, text = text, calls = result.called }
   self.last, self.speaker = self.turns[#self.turns], member.name
   if not aside then self.run.history:push { role = "assistant", content = text, name = member.name } end
   self:tell { type = "message", from = member.name, text = text }

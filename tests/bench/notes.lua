@@ -98,8 +98,8 @@ local function documents()
   notes:close()
 end
 
-local function memories()
-  local memory <close> = stoke.memory(FOLDER .. "/memory.db", { embed = embed })
+--- Add the texts of a memory, and tell what that takes.
+local function fill(memory, how)
   local wall, cpu = spent(function()
     for first = 1, MEMORIES, 1000 do
       local list = {}
@@ -109,13 +109,26 @@ local function memories()
       memory:add_all(list)
     end
   end)
-  figure(("%d memories added, 1,000 at a time: each"):format(MEMORIES), wall / MEMORIES * 1e6, "us")
+  figure(("%d memories%s added, 1,000 at a time: each"):format(MEMORIES, how), wall / MEMORIES * 1e6, "us")
   figure("  the same, CPU", cpu / MEMORIES * 1e6, "us")
   memory:search(sentence(8))
+end
+
+local function memories()
+  local memory <close> = stoke.memory(FOLDER .. "/memory.db", { embed = embed })
+  fill(memory, "")
   search(20, function(question) memory:search(question, { touch = false }) end)
+end
+
+local function memories_by_words()
+  local memory <close> = stoke.memory(FOLDER .. "/words.db")
+  fill(memory, " by words")
+  search(20, function(question) memory:search(question, { touch = false }) end)
+  search(20, function(question) memory:search(question, { touch = false, min_relevance = 0.01 }) end) -- as an agent asks
 end
 
 stoke.main(function()
   documents()
   memories()
+  memories_by_words()
 end)

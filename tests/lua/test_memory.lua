@@ -207,6 +207,24 @@ test("where conditions leave few memories these are compared, and the best are t
   end
 end)
 
+test("what fits a question well and matters somewhat is found between what fits more and what matters more", function(t)
+  for _, embed in ipairs { letters, false } do
+    local memory <close> = stoke.memory(nil, { embed = embed or nil })
+    local list = {}
+    local function add(n, text, importance)
+      for _ = 1, n do list[#list + 1] = { text = text .. " " .. #list, importance = importance } end
+    end
+    add(300, "a b c d", 0)
+    add(300, "a", 3)
+    add(5, "a b c", 2) -- in neither list for long: 300 fit more, and 320 matter more
+    add(20, "z", 10)
+    add(1000, "y", 0)
+    memory:add_all(list)
+    local found = memory:search("a b c d", { k = 5, min_relevance = embed and 0.3 or 0.05, weights = { importance = 2 } })
+    for i = 1, 5 do t.match(found[i].text, "^a b c %d+$") end
+  end
+end)
+
 test("what does not fit a question enough is left out, and does not count as used", function(t)
   local memory <close> = stoke.memory(nil, { embed = letters })
   local list = {}
@@ -509,6 +527,27 @@ test("explain shows what would be recalled, which does not count as used", funct
   local names = {}
   for _, text in ipairs(shown.texts) do names[text.name] = true end
   t.eq(names.recalled, true)
+end)
+
+test("words to match that cannot be read are one error, without the statement", function(t)
+  local memory <close> = stoke.memory()
+  memory:add "Ada sent an e-mail."
+  local wrong = { ["a AND ("] = 'syntax error near ""', ["e-mail"] = "no such column: mail", ['"a'] = "unterminated string" }
+  for match, why in pairs(wrong) do
+    for _, f in ipairs { memory.list, function(m, o) return m:search("Ada", o) end } do
+      local err = t.raises("argument", f, memory, { match = match })
+      t.contains(err.message, "match cannot be read: ")
+      t.contains(err.message, why)
+      t.contains(err.message, match)
+      t.eq(err.message:find "SELECT", nil)
+      t.match(err.hint, "quotes")
+    end
+  end
+  t.eq(#memory:list { match = '"e-mail"' }, 1)
+  t.match(t.raises("db", function()
+    memory.db:exec "DROP TABLE memory_words"
+    memory:list { match = "Ada" }
+  end).message, "memory_words")
 end)
 
 test("what makes no sense is refused in words", function(t)

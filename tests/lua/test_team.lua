@@ -62,6 +62,25 @@ test("stop.text alone: the marks that the words have are part of them", function
     ends("C++", "C++!") }, { true, false, true, false, false, true })
 end)
 
+test("stop.call ends it where a tool was called for the newest message, by that member", function(t)
+  local submit = stoke.tool { name = "submit", description = "Hand it in.", params = {}, run = function() return "taken" end }
+  local function calling(_, n)
+    return n % 2 == 1 and { tool_calls = { { name = "submit", arguments = {} } } } or "It is handed in."
+  end
+  local function chat(condition)
+    local world <close> = teams { writer = calling, critic = says "no" }
+    local given = { members = { world.agent("writer", { tools = { submit } }), world.agent "critic" }, max_turns = 4 }
+    given.stop = condition
+    return stoke.team.round_robin(given):run "A slogan"
+  end
+  local result = chat(stop.call "submit")
+  t.eq({ result.stopped, #result.turns, result.text }, { "writer called submit", 1, "It is handed in." })
+  t.eq(result.turns[1].calls, { "submit" })
+  t.eq(chat(stop.call("submit", { from = "critic" }) | stop.call "sbmit").stopped, "max_turns (4)")
+  t.match(t.raises("argument", chat, stop.call("submit", { from = "writr" })).message, "did you mean writer")
+  t.match(t.raises("argument", stop.call, "").message, "a name expected")
+end)
+
 test("stop: conditions combine with | and &, and remember nothing between runs", function(t)
   local world <close> = teams { writer = says "DONE", critic = says "no" }
   local both = pair(world, { stop = stop.text "DONE" & stop.messages(3), max_turns = 10 })
@@ -113,13 +132,16 @@ test("what would be taken without a word is refused when a team is made", functi
     given.members = given.members or not given[1] and { a, b } or nil
     t.contains(t.raises("argument", stoke.team[pattern], given).message, words)
   end
-  wrong("stop.text: from names the string \"bib\", who is no member (did you mean bob?)", "round_robin",
+  wrong("stop: from names the string \"bib\", who is no member (did you mean bob?)", "round_robin",
     { stop = stop.messages(3) | stop.text("x", { from = "bib" }) })
   wrong("nobody hands over here", "round_robin", { stop = stop.handoff "bob" & stop.messages(2) })
   wrong("stop.handoff names the string \"user\"", "swarm", { stop = stop.handoff "user" })
   wrong("is stop.messages itself, which makes a condition: call it", "round_robin", { stop = stop.messages })
   wrong("members must be at most 2, got 3", "reflect", { members = { a, b, c } })
   wrong("substitute names the string \"q\", who is no member", "round_robin", { substitute = { q = c } })
+  local short = { members = { world.agent "a", world.agent "b" }, stop = stop.text("x", { from = "x" }) }
+  local names = t.raises("argument", stoke.team.round_robin, short).message
+  t.match(names, "who is no member$") -- of names of one letter none is near another
   wrong("members = { writer, critic }", "round_robin", { a, b })
   wrong("participants is called members here", "round_robin", { participants = { a } })
   wrong("max_rounds is called rounds here", "debate", { max_rounds = 3 })

@@ -94,6 +94,27 @@ test("selector: a function may choose, and leave it to the model", function(t)
   t.match(t.raises("argument", wrong.run, wrong, "go").message, "no member %(did you mean writer")
 end)
 
+test("selector: a function may say of whom the model chooses", function(t)
+  local world <close> = teams(scripts(next_is "critic"))
+  local result = room(world, { max_turns = 3, candidates = function(state)
+    if #state.turns == 0 then return { "planner" } end
+    if #state.turns == 1 then return { "critic", "planner" } end -- also who has just spoken
+  end }):run "A party"
+  t.eq({ result.turns[1].from, result.turns[2].from }, { "planner", "critic" })
+  t.eq(#world.asked.team, 2) -- where one is left nobody has to choose
+  local function names(request) return request.format.properties.next.enum end
+  local asked = {}
+  for _, request in ipairs(world.requests) do
+    if request.format then asked[#asked + 1] = names(request) end
+  end
+  t.eq(asked, { { "planner", "critic" }, { "planner", "writer" } })
+  for wanted, given in pairs { ["no member %(did you mean writer"] = { "writr" }, ["candidates are none"] = {},
+    ["candidates"] = "writer" } do
+    local wrong = room(world, { candidates = function() return given end })
+    t.match(t.raises("argument", wrong.run, wrong, "go").message, wanted)
+  end
+end)
+
 test("selector: what ends a run ends it also where the choice meets it", function(t)
   local world <close> = teams(scripts(function() return { json = { next = "writer" }, delay = 10 } end))
   local team = room(world, { deadline = 5 })

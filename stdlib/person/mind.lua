@@ -105,8 +105,10 @@ local SPOILT <const> = { invalid_output = true, limit = true, loop = true, max_s
 
 --- Errors that pass, or are one question's: the day goes on without that thought. All others end the run of the world: a server
 --- that is not there, a model that it does not have, a mistake in the definition.
-local PASSES <const> = { timeout = true, deadline = true, overloaded = true, incomplete = true, protocol = true,
-  context_overflow = true }
+local PASSES <const> = { timeout = true, deadline = true, overloaded = true, incomplete = true, context_overflow = true }
+
+--- A reply that is broken at some byte may be sound the next time; one of another kind of server will not be.
+local function broken(err) return err.kind == "protocol" and rawget(err, "offset") ~= nil end
 
 --- Does an error end the run of the world?
 ---@param err stoke.error
@@ -114,7 +116,7 @@ local PASSES <const> = { timeout = true, deadline = true, overloaded = true, inc
 ---
 --- Example: `thoughts.turn.stops = mind.stops`
 function M.stops(err)
-  return not PASSES[err.kind] and not (err.kind == "http" and (rawget(err, "status") or 0) >= 500)
+  return not PASSES[err.kind] and not broken(err) and not (err.kind == "http" and (rawget(err, "status") or 0) >= 500)
 end
 
 --- The agent that asks. Its schema's text is one of ours: the actions stand in the question.

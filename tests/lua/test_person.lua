@@ -237,6 +237,21 @@ test("where a server or a model is not there the run ends with that error, and t
   t.eq(memories(people, world), memories(other, unharmed))
 end)
 
+test("a server of another kind ends the run; a reply that is broken at some byte is one lost thought", function(t)
+  for body, ends in pairs { ["<html>Welcome</html>"] = true, ['{"message":{"content":"a"}x'] = false } do
+    local server <close> = stoke.http.serve { mem = "person-web" .. #body, handler = function(_, res)
+      res:reply(200, { ["Content-Type"] = "text/html" }, body)
+    end }
+    local world <close> = stoke.world(persons.town({ url = "http://person-web" .. #body .. ".mem" }):world(options()))
+    if ends then
+      t.match(t.raises("protocol", finish, world, 8).message, '^world "town": .*HTML instead of JSON')
+    else
+      finish(world, 8)
+      t.match(world:look("members", "ada", "mind", "failed"), "broken JSON")
+    end
+  end
+end)
+
 test("an attempt that failed leaves nothing in the memory of who tries again", function(t)
   local failures = 0
   local brain <close> = persons.brain(function(asked, n)

@@ -46,8 +46,8 @@ const runs = () => order("resume");
 
 await run({
   async "the map, the people and the clock are there, and the picture is not blank"() {
+    const page = await at(); // the link is there before the world is
     await runs();
-    const page = await at();
     assert(await page.text("#title") === "town", "the title");
     assert(await page.run(() => document.querySelectorAll(".member").length) === 3, "three shapes");
     assert(await page.run(() => [...document.querySelectorAll(".place")].map((node) => node.textContent).sort().join()) ===

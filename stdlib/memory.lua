@@ -467,9 +467,9 @@ end
 --- memories say together. Each insight names the memories it rests on, is a memory of the kind "insight", and has their origin
 --- and the tags that all of them have.
 ---@param options { model: string, tags?: table, threshold?: integer, newest?: integer, insights?: integer, endpoint?: string,
----  sampling?: table|string, texts?: table, now?: number } tags: only memories that have these, one user's, say; threshold: of the
----  sum of importance (100); newest: memories that are looked at (40); insights: at most (3); texts: what is said to the model, see
----  stoke.agent.texts; now: when they are created, by the clock of a world
+---  sampling?: table|string, texts?: table, now?: number, ready?: fun() } tags: only memories that have these, one user's, say;
+---  threshold: of the sum of importance (100); newest: memories that are looked at (40); insights: at most (3); texts: what is said
+---  to the model, see stoke.agent.texts; now: when they are created, by the clock of a world; ready: called just before it asks
 ---@return stoke.memory.found[]|nil insights nil: not enough has come
 ---@return { text: string, why: string }[]|nil refused those that rest on nothing
 ---Raises `argument`, `db`, and what agent:run raises.

@@ -95,7 +95,8 @@ local function insights_shape(notes, most)
   return schema.json(schema.exact({ insights = { type = "array", items = item, maxItems = most } }, { "insights" }))
 end
 
-local REFLECT = { tags = "table", threshold = "number", newest = "number", insights = "number", now = "number" }
+local REFLECT = { tags = "table", threshold = "number", newest = "number", insights = "number", now = "number",
+  ready = "function" }
 
 --- See memory:reflect.
 ---@param memory stoke.memory
@@ -115,6 +116,7 @@ function M.reflect(memory, given)
   local shape = insights_shape(#newest, most)
   local insights, refused, said_before = {}, {}, {}
   for _, one in ipairs(newest) do said_before[fold.key(one.text)] = true end
+  if o.ready then o.ready() end
   for _, one in ipairs(ask(o, "reflect", said, shape, numbered(newest)).insights) do
     local sources, ids, seen = {}, {}, {}
     for _, number in ipairs(one.notes) do

@@ -336,9 +336,9 @@ end
 function M.reflect(def, q, time, memory, seat)
   remember(memory, q, time)
   if not memory then return { insights = {} } end
-  if seat then seat:ready(def.model or "") end
   local insights, err = combine.try(memory.reflect, memory, { model = def.model, endpoint = def.endpoint, now = time,
-    threshold = def.reflect, texts = def.texts, timeouts = def.timeouts })
+    threshold = def.reflect, texts = def.texts, timeouts = def.timeouts,
+    ready = seat and function() seat:ready(def.model or "") end })
   if err and not SPOILT[err.kind] then error(err, 0) end
   local out = {}
   for i, one in ipairs(insights or {}) do out[i] = one.text end

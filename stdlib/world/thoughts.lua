@@ -30,7 +30,7 @@ Thoughts.__index = Thoughts
 --- Example: `self.thoughts = thoughts.new(self, scope, life.answered, life.failed)`
 function M.new(world, scope, answered, failed)
   return setmetatable({ world = world, scope = scope, answered = answered, failed = failed, tasks = {}, answers = {}, ahead = {},
-    what = world.def.what .. ": the answer of a thought",
+    said = {}, what = world.def.what .. ": the answer of a thought",
     seats = channel.semaphore(world.def.at_once) }, Thoughts)
 end
 
@@ -67,6 +67,16 @@ local function stopped(self, who, entry, err)
   return errors.new(err.kind, said, { hint = rawget(err, "hint"), cause = err })
 end
 
+--- Whoever writes no `failed` hears of it once for each thought and kind of error: a world that goes on without its answers must
+--- not look as if all were well.
+local function say(self, who, entry, thought, err)
+  local key = entry.name .. " " .. err.kind
+  if thought.failed or self.said[key] then return end
+  self.said[key] = true
+  scopes.tell(("world %q: the thought %q of %q has no answer: %s%s"):format(self.world.def.name, entry.name, who, err.message,
+    rawget(err, "hint") and "; " .. err.hint or ""))
+end
+
 --- Think, until there is an answer or a reason why there is none.
 ---@return stoke.world.row|nil row nil: the world stops
 ---@return stoke.error|nil err
@@ -82,6 +92,7 @@ local function think(self, who, entry, thought)
     row.failed = told(err)
     if not err.retryable or try > thought.retries then
       if thought.stops and thought.stops(err) then return nil, stopped(self, who, entry, err) end
+      say(self, who, entry, thought, err)
       break
     end
     time.sleep(math.min(PAUSE * 2 ^ (try - 1), LONGEST))

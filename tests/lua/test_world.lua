@@ -213,6 +213,18 @@ test("a thought that fails is tried again where that may help, and is an event a
   t.eq(world:inputs()[1].failed.message, "not now")
 end)
 
+test("where nobody takes a failed thought, that is said once for each kind of error", function(t)
+  local told, scopes = {}, require "core.scope"
+  local tell = scopes.tell
+  local undo <close> = setmetatable({}, { __close = function() scopes.tell = tell end }) -- luacheck: ignore
+  scopes.tell = function(text) told[#told + 1] = text end
+  local w <close> = stoke.world { name = "w", state = { members = { a = {}, b = {} } },
+    step = function(member, here) if not here:thinking(member) then here:think(member, "plan") end end,
+    thoughts = { plan = { ask = function() stoke.raise("usage", "there is no plan", "make one") end } } }
+  w:run { speed = "free", ticks = 20 }
+  t.eq(told, { 'world "w": the thought "plan" of "a" has no answer: there is no plan; make one' })
+end)
+
 test("an answer that is no data is a failure with its place", function(t)
   local world <close> = open { thoughts = { plan = { ask = function() return { run = print } end } } }
   free(world, 3)

@@ -71,27 +71,12 @@ local function known(db)
   return true
 end
 
-local function make(db)
-  local tx, err = db:begin()
-  if not tx then return nil, err end
-  local found
-  found, err = tx:run "SELECT count(*) FROM sqlite_schema WHERE name='about'"
-  if found and found.rows[1][1] == 0 then
-    for _, sql in ipairs(TABLES) do
-      if not err then found, err = tx:run(sql) end
-    end
-  end
-  if found and not err then return tx:commit() end
-  tx:rollback()
-  return nil, err
-end
-
 local function open_once(path, options)
   local db, err = engine.open(path, options)
   if not db then return nil, nil, err end
   local is, why
   is, why, err = known(db)
-  if is == false and not options.readonly then is, err = make(db) end
+  if is == false and not options.readonly then is, err = disk.make(db, "about", TABLES) end
   if is then return db end
   db:close()
   return nil, why or is == false and "holds no traces" or nil, err

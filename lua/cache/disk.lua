@@ -60,7 +60,8 @@ CREATE TABLE ghosts (
   hash INTEGER PRIMARY KEY, -- the mark of an entry that had to go: if it comes back it goes to the main queue
   place INTEGER NOT NULL,
   main INTEGER NOT NULL     -- the queue that let it go
-) STRICT]], "CREATE INDEX ghosts_by_place ON ghosts (place)" }
+) STRICT]], "CREATE INDEX ghosts_by_place ON ghosts (place)",
+  "INSERT INTO meta (version,inode) VALUES (?,?)" }
 
 --- Files about which something was said already.
 local told = {}
@@ -134,24 +135,33 @@ local function known(db, path)
   return true
 end
 
---- Another process may have been faster.
-local function make(db, path)
+--- Make the tables of a file, in one transaction, unless another process was faster.
+---@param db userdata of host.store
+---@param first string the table by which it is seen that they are there
+---@param tables string[] statements
+---@param last? table parameters of the last one
+---@return boolean|nil ok
+---@return stoke.error|nil err
+---
+--- Example: `local ok, err = disk.make(db, "about", TABLES)`
+function M.make(db, first, tables, last)
   local tx, err = db:begin()
   if not tx then return nil, err end
   local found
-  found, err = tx:run "SELECT count(*) FROM sqlite_schema WHERE name='meta'"
+  found, err = tx:run("SELECT count(*) FROM sqlite_schema WHERE name=?", { first })
   if found and found.rows[1][1] == 0 then
-    for _, sql in ipairs(TABLES) do
-      if not err then found, err = tx:run(sql) end
-    end
-    local stat = fs.stat(path)
-    if not err then
-      found, err = tx:run("INSERT INTO meta (version,inode) VALUES (?,?)", { M.VERSION, stat and stat.ino or 0 })
+    for i, sql in ipairs(tables) do
+      if not err then found, err = tx:run(sql, i == #tables and last or nil) end
     end
   end
   if found and not err then return tx:commit() end
   tx:rollback()
   return nil, err
+end
+
+local function make(db, path)
+  local stat = fs.stat(path)
+  return M.make(db, "meta", TABLES, { M.VERSION, stat and stat.ino or 0 })
 end
 
 --- Codes of a file that is not what it should be, as opposed to a disk that does not work.

@@ -50,26 +50,18 @@ stoke.main(function()
 end)
 ]]
 
-local function numbers(seed)
-  local state = seed * 2654435761 % 4294967296
-  return function()
-    state = (state * 1103515245 + 12345) % 2147483648
-    return state / 2147483648
-  end
-end
-
 -- Lives are as long as a part of a whole run on this machine, later ones longer, so that it ends.
 local function survives(t, ahead)
   local kills = 0
   for seed = FIRST, FIRST + SEEDS - 1 do
-    local alone, case, random = durable.new(t, TOWN), durable.new(t, TOWN), numbers(seed)
+    local alone, case, random = durable.new(t, TOWN), durable.new(t, TOWN), stoke.rand.new(seed)
     local began = stoke.time.monotonic()
     local status, whole = alone:run(nil, { tostring(seed), "0" }, 100)
     local took = stoke.time.monotonic() - began
     t.eq(status.code, 0, alone.told[1])
     local out, err
     for life = 1, 200 do
-      status, out, err = case:run(nil, { tostring(seed), tostring(ahead) }, took * (0.1 + 0.7 * random()) * (1 + life / 20))
+      status, out, err = case:run(nil, { tostring(seed), tostring(ahead) }, took * (0.1 + 0.7 * random:float()) * (1 + life / 20))
       if status.signal ~= "SIGKILL" then break end
     end
     local what = ("seed %d, %d kills (STOKE_KILL_FIRST=%d STOKE_KILL_SEEDS=1): %s"):format(seed, case.kills, seed, err)
@@ -110,10 +102,10 @@ test("a world in memory, in a durable run that is killed, is replayed with the r
   local status = alone:run("run 1", { witness.url })
   t.eq(status.code, 0, alone.told[1])
   t.eq(witness.count, 20)
-  local random = numbers(FIRST)
+  local random = stoke.rand.new(FIRST)
   for n = 2, 40 do
     local id = "run " .. n
-    status = case:survive(id, { witness.url }, 0.2, random)
+    status = case:survive(id, { witness.url }, 0.2, function() return random:float() end)
     t.eq(status.code, 0, case.told[#case.told])
     t.eq(case:result(id), alone:result "run 1")
     t.eq(witness.count, 20 * n) -- each run has keys of its own, and asked nothing anew

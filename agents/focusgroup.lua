@@ -83,7 +83,7 @@ local function show_refused(found, study)
   head "Refused"
   for _, one in ipairs(found.refused) do
     local said = study.turns[one.turn]
-    print(term.clean(("[%d] %s, %s = %s: %s"):format(one.turn, said.name, one.field, one.value, one.why)))
+    print(term.clean(("[%d] %s, %s = %s: %s"):format(one.turn, said.name, one.field, stoke.json.encode(one.value), one.why)))
   end
 end
 

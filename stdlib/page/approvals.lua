@@ -11,7 +11,7 @@ local data = require "stoke.page.data"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local hash = require "core.hash"
-local json = require "stoke.json"
+local json = require "core.json"
 local redact = require "core.redact"
 local runs = require "stoke.runs"
 local show = require "stoke.show"
@@ -19,8 +19,8 @@ local time = require "stoke.time"
 
 local M = {}
 
---- Seconds between two looks at this host, and at the store.
-local EVERY <const>, STORE <const> = 0.5, 2
+--- Seconds between two looks at this host, and at the store; for which what was read of a run is taken again.
+local EVERY <const>, STORE <const>, FRESH <const> = 0.5, 2, 10
 --- Entries that are shown; runs that are looked at for some; decisions that are told after.
 local MOST <const>, RUNS <const>, DECIDED <const> = 200, 500, 20
 --- Bytes of what is asked that are sent at once; the rest when somebody wants it.
@@ -117,16 +117,14 @@ local function may_ask(run)
   return run.waits and (run.waits:find("^approval of ") or run.waits:find(", and %d+ more$")) and true or false
 end
 
---- The entries of a run; what was read of it once is taken again while the run is as it was.
+--- The entries of a run; what was read of it is taken again for a while, unless the run has changed. (What people elsewhere have
+--- said of it changes nothing of the run itself.)
 local function entries_of(self, run)
-  local before = self.kept.runs[run.id]
-  if before and before.changed == run.changed and before.left == run.left and not before.said then return before end
-  local out = { changed = run.changed, left = run.left, list = {} }
+  local before, now = self.kept.runs[run.id], time.monotonic()
+  if before and before.changed == run.changed and before.left == run.left and now < before.till then return before end
+  local out = { changed = run.changed, left = run.left, till = now + FRESH, list = {} }
   for _, record in ipairs(runs.show(run.id, { requests = true, store = self.store }).records) do
-    if record.status == "waits" and record.digest then
-      out.list[#out.list + 1] = of_record(run, record)
-      out.said = out.said or record.said ~= nil
-    end
+    if record.status == "waits" and record.digest then out.list[#out.list + 1] = of_record(run, record) end
   end
   return out
 end
@@ -262,7 +260,7 @@ local function decide_there(self, one, verdict)
   if one.said then errors.raise("usage", ("%s of the run %s was decided already"):format(one.what, one.run)) end
   runs.approve(one.run, { of = one.number, digest = one.exact, args = verdict.args, store = self.store,
     reject = verdict.reject and (verdict.reason or true) or nil })
-  self.kept.due = 0
+  self.kept.runs[one.run], self.kept.due = nil, 0
 end
 
 local function remember(self, one, verdict)

@@ -4,7 +4,7 @@
 --- It is looked at once a second whoever looks, and not at all when nobody does; of what was shown only what differs is published.
 
 local activity = require "stoke.attach.activity"
-local json = require "stoke.json"
+local json = require "core.json"
 local redact = require "core.redact"
 local time = require "stoke.time"
 

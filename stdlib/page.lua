@@ -8,9 +8,9 @@
 --- `stoke town.lua --watch-at 8080` shows the worlds of a script that knows nothing of pages.
 ---
 --- GET / is the document, GET /events the stream, GET /look?view=V[&time=T] a moment of the past,
---- GET /look?view=V&member=ID[&time=T] one member, POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide). The
---- stream begins with `hello` and a `picture` of each view, and goes on with `change`s. A view is an object of this shape, so that
---- other things than worlds can be shown by the same page:
+--- GET /look?view=V&member=ID[&time=T] one member, POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide),
+--- GET /metrics the figures of this process (stdlib/metrics.lua). The stream begins with `hello` and a `picture` of each view, and
+--- goes on with `change`s. A view is an object of this shape, so that other things than worlds can be shown by the same page:
 ---
 ---     id, kind, title         texts; the document draws a view by its kind
 ---     picture(stream)         all that a browser needs to begin with: plain data
@@ -171,6 +171,8 @@ local function seconds_of(text)
   return value
 end
 
+local function get_metrics(_, _, res) return require "stoke.metrics".reply(res) end
+
 local function get_look(page, req, res)
   local asked = req.query
   return answer(res, function()
@@ -195,6 +197,7 @@ local ROUTES = {
   ["/"] = { GET = get_document, HEAD = get_document },
   ["/events"] = { GET = get_events, looks = true },
   ["/look"] = { GET = get_look, looks = true },
+  ["/metrics"] = { GET = get_metrics, HEAD = get_metrics, looks = true },
   ["/do"] = { POST = post_do, acts = true },
 }
 

@@ -209,6 +209,7 @@ function M.apply(flags, talks, lenient, serves)
   end
   keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
   if talks then send_traces(c.traces) end
+  if flags.metrics then require "stoke.metrics.flag".open(flags.metrics) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.

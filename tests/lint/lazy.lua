@@ -29,7 +29,7 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
   stoke.model.terms stoke.model.judge
-  stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
+  stoke.mcp.agents stoke.mcp.offers stoke.metrics stoke.metrics.flag stoke.tool.progress
   stoke.traces.compare stoke.traces.otlp stoke.world.file stoke.eval.words stoke.eval.junit
   stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])

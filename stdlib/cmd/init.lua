@@ -235,6 +235,18 @@ function M.announce(path)
   end, { name = "attach", system = true })
 end
 
+--- Put the flags into force that a program gave which holds this host (lua/embedder.lua).
+---@param words string[]
+---Raises `usage` for what is no flag of the runtime.
+function M.embed(words)
+  local flags, rest = runtime.split(words)
+  if rest[1] then
+    errors.raise("usage", ("stoke_options.flags: %s is no flag of the runtime"):format(rest[1]),
+      { hint = "stoke --help lists them" })
+  end
+  M.apply(flags, true)
+end
+
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end
 
 ---Raises `usage` where there is no such file.

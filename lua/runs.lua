@@ -144,7 +144,8 @@ function M.resume_all()
       local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
         if store ~= open then return end
-        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
+        local own = not list[i].shared and not list[i].workflow:find "^main:" -- those are stoke run --durable's
+        local definition = own and names[list[i].workflow]
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
       if M.others then M.others.resume() end

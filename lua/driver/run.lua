@@ -73,7 +73,7 @@ effect.define("run.signal", { class = "pure", lasting = true, run = function(q, 
   local signal, err = mail.wait(entry, q.name, q.timeout and (call.since or wall()) + q.timeout)
   goes_on()
   if err then return nil, err end
-  if journal.log then journal.log:taken(signal.number, call.row) end
+  if journal.log then journal.log:taken(signal, call.row) end
   return { value = signal.value }
 end })
 

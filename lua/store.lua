@@ -59,10 +59,10 @@ local function query(self, sql, params)
   return found.rows
 end
 
---- A statement that changes something, with the contents that its texts refer to: done on the disk when this returns.
-local function write(self, sql, params, run, sink)
+--- A statement that changes something, with the contents that its texts refer to: done on the disk when this returns, or only done.
+local function write(self, sql, params, run, sink, unsynced)
   if not sink or not next(sink) then
-    local done, err = self.db:write(sql, params, true)
+    local done, err = self.db:write(sql, params, not unsynced)
     if not done then return nil, self:failed(err) end
     return done
   end
@@ -120,7 +120,7 @@ function Store:create(fields)
     if failed then return nil, failed end
   end
   local done, err = write(self, CREATE, { fields.id, fields.workflow, wall(), input, fields.code or null, fields.seed or fields.id,
-    fields.parent or null, fields.shared or null }, fields.id, sink)
+    fields.parent or null, fields.shared or null }, fields.id, sink, fields.shared ~= nil)
   if not done then return nil, err end
   local run
   run, err = self:find(fields.id)

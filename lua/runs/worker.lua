@@ -38,6 +38,7 @@ local IDLE = { waiting = true, parked = true }
 ---@field run? stoke.store.run
 ---@field state string
 ---@field waits? string
+---@field created? number
 ---@field said? string the state that the engine knows
 ---@field lost? boolean the claim is another's
 ---@field refused? boolean its journal is another's
@@ -109,19 +110,22 @@ local function source_of(self, name)
   return found.value
 end
 
---- Say how a run stands, unless somebody has said that it ended.
+--- Say how a run stands. That it has ended only one host says: the one whose journal has the end. All else is said only while
+--- nobody has said that.
 local function say(self, hold, word)
-  while true do
-    local there, revision = shared.look(hold.id)
-    if there and shared.ENDED[there.state] then return true end
-    word.workflow, word.host, word.changed = hold.workflow, self.name, errors.check(self.engine:now())
-    word.created = there and there.created or word.changed
-    local done = errors.check(self.engine:kv_swap(shared.RUNS, hold.id, shared.text(word), revision))
-    if done then
-      hold.said = word.state
-      return true
+  word.workflow, word.host, word.created, word.changed = hold.workflow, self.name, hold.created, errors.check(self.engine:now())
+  local done
+  repeat
+    if shared.ENDED[word.state] then
+      done = errors.check(self.engine:kv_put(shared.RUNS, hold.id, shared.text(word)))
+    else
+      local there, revision = shared.look(hold.id)
+      done = there and shared.ENDED[there.state]
+        or errors.check(self.engine:kv_swap(shared.RUNS, hold.id, shared.text(word), revision))
     end
-  end
+  until done
+  hold.said = word.state
+  return true
 end
 
 local function told(f, ...)
@@ -147,6 +151,12 @@ local function own_copy(self, hold)
       { hint = "give shared runs other ids, or this worker another store: --store FILE" })
   end
   local values, last = {}, run.shared
+  if run.shared > 0 then
+    if not errors.check(self.engine:log_read(shared.JOURNALS, hold.id, run.shared, 1))[1] then
+      errors.raise("db", ("the engine has lost the end of the journal of run %s, which this host has"):format(hold.id),
+        { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run" })
+    end
+  end
   if run.shared >= 0 then values, last = journal_of(self, hold.id, run.shared + 1) end
   if errors.check(ships.agrees(self.store, run, values, last)) then return errors.check(self.store:find(hold.id)) end
   errors.check(ships.forget(self.store, run))
@@ -160,8 +170,9 @@ end
 
 --- The run of a claim, in the store of this worker.
 local function take(self, hold)
-  local fields = { id = hold.id, workflow = hold.workflow, shared = 0 }
-  fields.input = shared.word(hold.claim.value, "the run " .. hold.id).input
+  local item = shared.word(hold.claim.value, "the run " .. hold.id)
+  local fields = { id = hold.id, workflow = hold.workflow, input = item.input, shared = 0 }
+  hold.created = item.created
   local own = find(self, hold.id) and own_copy(self, hold)
   if own then return own end
   while true do

@@ -333,10 +333,10 @@ end
 ---@param run stoke.store.run
 ---@param values string[] those behind run.shared
 ---@param offset integer the last of all
----@return boolean|nil agrees false: others have written since; the copy is of no use
+---@return boolean|nil agrees false: others have written since, or all of it never came; the copy is of no use
 ---@return stoke.error|nil err
 function M.agrees(store, run, values, offset)
-  if run.shared == NONE_YET or offset < run.shared then return false end
+  if run.shared == NONE_YET then return false end
   if #values == 0 then return offset == run.shared end
   local lines, err = M.lines(values)
   if not lines then return nil, err end

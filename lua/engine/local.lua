@@ -22,6 +22,8 @@ local M = {}
 
 --- Seconds between two looks whether another process has written.
 M.LOOK = 0.025
+--- Less than the clock can tell: a wait of that is over.
+local TICK <const> = 1e-6
 
 ---@class core.engine.local: core.engine
 ---@field hub core.engine.hub
@@ -178,7 +180,7 @@ function Engine:claim(q)
     local claims, due = self:take(items.claim, q, undo)
     if not claims then return nil, due end
     local left = last - monotonic()
-    if claims[1] or left <= 0 then return claims end
+    if claims[1] or left < TICK then return claims end
     local ok, err = await(self, q.stream, seen, due and math.min(left, math.max(due - wall(), 0.001)) or left)
     if not ok then return nil, err end
   end
@@ -228,7 +230,7 @@ function Engine:kv_watch(bucket, prefix, since, wait)
     local list, err = self:look_up(kv.CHANGES, { bucket, prefix, since })
     if not list then return nil, err end
     local left = last - monotonic()
-    if list[1] or left <= 0 then return list end
+    if list[1] or left < TICK then return list end
     local ok
     ok, err = await(self, name, seen, left)
     if not ok then return nil, err end

@@ -62,7 +62,7 @@ function M.publish(turn, about)
     end
   end
   if last > first then
-    turn:add("UPDATE streams SET last=? WHERE id=?", last, stream)
+    turn:add("UPDATE streams SET last=?, items=items+? WHERE id=?", last, last - first, stream)
     turn.changed[about.stream] = true
   end
   return news
@@ -76,6 +76,7 @@ UPDATE work SET state=0, due=?3 WHERE grp=?1 AND
   "offset"=(SELECT min("offset") FROM work WHERE grp=?1 AND key=?2 AND state=1) AND
   NOT EXISTS (SELECT 1 FROM work WHERE grp=?1 AND key=?2 AND state=0)]]
 
+local COUNT <const> = "UPDATE groups SET done=done+?, dead=dead+? WHERE id=?"
 local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, value=?, reason=? WHERE grp=? AND "offset"=?'
 local AGAIN <const> = 'UPDATE work SET due=?, fence=?, tries=?, reason=? WHERE grp=? AND "offset"=?'
 
@@ -131,13 +132,14 @@ function M.settle(turn, list)
   local now, good, streams, handed = wall(), {}, {}, {}
   each_group(list, function(stream, name, own)
     local group = group_of(turn, stream, name).id
-    local rows = work_of(turn, group, own)
+    local rows, counts = work_of(turn, group, own), { done = 0, dead = 0, again = 0, back = 0 }
     for i, s in ipairs(own) do
       local row = rows[s.claim.offset]
       local mine = row and row.state == OPEN and row.fence == s.claim.fence
       good[own[-i]] = mine or row and repeated(s, row.state, row.fence) or false
       if mine then
         settle_one(turn, group, s, row, now)
+        counts[s.state] = counts[s.state] + 1
         row.state = -1 -- once in a list
         turn.changed[stream] = true
         for _, item in ipairs(s.publish or {}) do
@@ -149,6 +151,7 @@ function M.settle(turn, list)
         end
       end
     end
+    if counts.done + counts.dead > 0 then turn:add(COUNT, counts.done, counts.dead, group) end
   end)
   for _, stream in ipairs(streams) do M.publish(turn, { stream = stream, items = handed[stream] }) end
   return good
@@ -197,6 +200,7 @@ local function claim_due(turn, l)
   for _, row in ipairs(turn:rows(DUE, { group, l.group.stream, l.now, SMALL, q.n })) do
     if row[8] > 0 and row[2] >= q.tries then -- nobody gave it back: whoever had it died of it, perhaps
       turn:add(SETTLE, DEAD, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
+      turn:add(COUNT, 0, 1, group)
       if given(row[4]) then turn:add(NEXT, group, row[4], l.now) end
       l.again = true
     elseif full(l, row[6]) then
@@ -280,13 +284,22 @@ end
 
 -- ---- going back -------------------------------------------------------------------------------------------------------------
 
+--- The first item from an offset on whose value is there; behind the last one where there is none.
+local KEPT <const> = [[
+SELECT coalesce((SELECT min("offset") FROM items WHERE stream=?1 AND "offset">=?2 AND value IS NOT NULL),
+  (SELECT last+1 FROM streams WHERE id=?1))]]
+
 ---@param turn core.engine.turn
 ---@param about { stream: string, group: string, offset: integer }
 ---@return true
 function M.rewind(turn, about)
-  local group = group_of(turn, about.stream, about.group).id
-  turn:add('DELETE FROM work WHERE grp=? AND "offset">=?', group, about.offset)
-  turn:add("UPDATE groups SET next=? WHERE id=?", about.offset, group)
+  local group = group_of(turn, about.stream, about.group)
+  local next = turn:rows(KEPT, { group.stream, about.offset })[1][1]
+  local gone = turn:rows('DELETE FROM work WHERE grp=? AND "offset">=? RETURNING state', { group.id, about.offset })
+  local counts = { [DONE] = 0, [DEAD] = 0, [OPEN] = 0, [BEHIND] = 0 }
+  for _, row in ipairs(gone) do counts[row[1]] = counts[row[1]] + 1 end
+  turn:add(COUNT, -counts[DONE], -counts[DEAD], group.id)
+  turn:add("UPDATE groups SET next=? WHERE id=?", next, group.id)
   turn.changed[about.stream] = true
   return true
 end
@@ -311,6 +324,7 @@ function M.revive(turn, about)
       turn:add(NEXT, group.id, row[1], now)
     end
   end
+  turn:add(COUNT, 0, -#rows, group.id)
   turn.changed[about.stream] = true
   return #rows
 end
@@ -324,7 +338,10 @@ UPDATE items SET value=NULL WHERE stream=?1 AND "offset"<?2 AND value IS NOT NUL
 ---@param about { stream: string, before: integer }
 ---@return integer trimmed
 function M.trim(turn, about)
-  return #turn:rows(TRIM, { (stream_of(turn, about.stream)), about.before })
+  local stream = stream_of(turn, about.stream)
+  local trimmed = #turn:rows(TRIM, { stream, about.before })
+  turn:add("UPDATE streams SET items=items-? WHERE id=?", trimmed, stream)
+  return trimmed
 end
 
 -- ---- looking ----------------------------------------------------------------------------------------------------------------
@@ -344,13 +361,13 @@ WHERE s.name=? AND g.name=? AND w."offset">=? AND w.state>=2 ORDER BY w."offset"
     value = given(row[6]), reason = given(row[7]) }
 end }
 
+-- Counted where it is few: what is open, and what stands behind that.
 local STREAMS <const> = [[
-SELECT s.name,s.last,(SELECT count(*) FROM items i WHERE i.stream=s.id AND i.value IS NOT NULL),g.name,
-  (SELECT count(*) FROM items i WHERE i.stream=s.id AND i."offset">=g.next AND i.value IS NOT NULL)
-    +count(*) FILTER (WHERE w.state=1 OR w.state=0 AND (w.fence<=0 OR w.due<=?1)),
-  count(*) FILTER (WHERE w.state=0 AND w.fence>0 AND w.due>?1),count(*) FILTER (WHERE w.state=2),count(*) FILTER (WHERE w.state=3)
-FROM streams s LEFT JOIN groups g ON g.stream=s.id LEFT JOIN work w ON w.grp=g.id
-GROUP BY s.id,g.id ORDER BY s.name,g.name]]
+SELECT s.name,s.last,s.items,g.name,s.last-g.next+1,
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0),
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0 AND w.fence>0 AND w.due>?1),
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=1 AND w.key IS NOT NULL),g.done,g.dead
+FROM streams s LEFT JOIN groups g ON g.stream=s.id ORDER BY s.name,g.name]]
 
 ---@param db userdata
 ---@return table[]|nil
@@ -367,7 +384,9 @@ function M.streams(db)
       list[#list + 1] = stream
     end
     if given(row[4]) then
-      table.insert(stream.groups, { group = row[4], waiting = row[5], lent = row[6], done = row[7], dead = row[8] })
+      local fresh, open, lent, behind = table.unpack(row, 5, 8)
+      table.insert(stream.groups, { group = row[4], waiting = fresh + open - lent + behind, lent = lent, done = row[9],
+        dead = row[10] })
     end
   end
   return list

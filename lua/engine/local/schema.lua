@@ -18,7 +18,8 @@ CREATE TABLE about (
 CREATE TABLE streams (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
-  last INTEGER NOT NULL DEFAULT 0     -- offset of the newest item
+  last INTEGER NOT NULL DEFAULT 0,    -- offset of the newest item
+  items INTEGER NOT NULL DEFAULT 0    -- that were not trimmed
 ) STRICT]], [[
 CREATE TABLE items (
   stream INTEGER NOT NULL,
@@ -37,6 +38,8 @@ CREATE TABLE groups (
   name TEXT NOT NULL,
   next INTEGER NOT NULL,              -- no item from this offset on was lent yet
   fence INTEGER NOT NULL DEFAULT 0,   -- of the newest claim
+  done INTEGER NOT NULL DEFAULT 0,    -- items
+  dead INTEGER NOT NULL DEFAULT 0,
   UNIQUE (stream, name)
 ) STRICT]], [[
 CREATE TABLE work (                   -- what a group has to do with items before its `next`

@@ -124,7 +124,7 @@ end
 ---@class core.traces.kept
 ---@field path string
 ---@field most integer spans that the file keeps
----@field bodies boolean
+---@field bodies boolean requests of effects and answers of models are kept
 ---@field pending core.span.record[]
 ---@field lost integer records that found no room
 local kept -- one a process
@@ -222,8 +222,18 @@ local function gather(self)
   end, { system = true, name = "traces" })
 end
 
+--- What a model answered, as a message; nil of a stream, whose pieces nobody keeps.
+local function answer_of(value)
+  local done = type(value) == "table" and rawget(value, "done")
+  local reply = type(done) == "table" and done.reply or value
+  local message = type(reply) == "table" and rawget(reply, "message")
+  if type(message) ~= "table" then return nil end
+  return json.decode(M.body(message) or "null")
+end
+
 local function sink_of(self)
-  return function(record)
+  return function(record, call, value)
+    if self.bodies and call and call.def and value ~= nil then record.answer = answer_of(value) end
     local pending = self.pending
     if #pending >= M.WAITING then
       if self.lost == 0 then scopes.tell "more spans end than can be written: some are missing from the traces" end

@@ -1,4 +1,5 @@
---- stoke.page: worlds in a browser. One HTML document, fed by one stream of events, on this machine unless told otherwise.
+--- stoke.page: worlds in a browser, and what the host does. One HTML document, fed by one stream of events, on this machine unless
+--- told otherwise.
 ---
 ---     local town = stoke.world { ... }
 ---     local page <close> = stoke.page { world = town, port = 8080 }
@@ -7,15 +8,17 @@
 ---
 --- `stoke town.lua --watch-at 8080` shows the worlds of a script that knows nothing of pages.
 ---
---- GET / is the document, GET /events the stream, GET /look?view=V[&time=T] a moment of the past,
---- GET /look?view=V&member=ID[&time=T] one member, POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide). The
---- stream begins with `hello` and a `picture` of each view, and goes on with `change`s. A view is an object of this shape, so that
---- other things than worlds can be shown by the same page:
+--- GET / is the document, GET /events the stream, GET /look?view=V what a view shows (of a world: &time=T a moment of the past,
+--- &member=ID one member), POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide). The stream begins with `hello`
+--- and a `picture` of each view, and goes on with `change`s. A view is an object of this shape; worlds are one kind
+--- (page/world.lua), and page/host.lua has those of the host:
 ---
 ---     id, kind, title         texts; the document draws a view by its kind
 ---     picture(stream)         all that a browser needs to begin with: plain data
----     follow(stream)          runs in a task of its own and publishes what changes
----     at(time), person(id, time?), act(order, stream)   what the requests above answer with
+---     follow(stream)          runs in a task of its own and publishes what changes; a view that stays as it is needs none
+---     look(query)             answers GET /look with the words of its query, all of them texts
+---     act(order, stream)      answers POST /do
+---     closed()                what it shows has ended: one that is added under its title takes its place
 
 local document = require "stoke.page.document"
 local errors = require "core.errors"
@@ -26,6 +29,7 @@ local log = require "stoke.log"
 local scopes = require "core.scope"
 local streams = require "stoke.page.stream"
 local tasks = require "core.task"
+local time = require "stoke.time"
 local worlds = require "stoke.page.world"
 
 local M = {}
@@ -55,7 +59,7 @@ end
 local function hello(page, may)
   local views = json.array()
   for i, view in ipairs(page.views) do views[i] = { id = view.id, kind = view.kind, title = view.title } end
-  return { may = may, views = views }
+  return { may = may, views = views, now = time.now() }
 end
 
 local function free_id(page, name)
@@ -71,11 +75,15 @@ end
 local function forget_closed(page, title)
   for i = #page.views, 1, -1 do
     local view = page.views[i]
-    if view.title == title and view:closed() then
+    if view.title == title and view.closed and view:closed() then
       table.remove(page.views, i)
       page.by_id[view.id] = nil
     end
   end
+end
+
+local function follow(page, view)
+  if view.follow then tasks.start(page.scope, "page." .. view.id, view.follow, view, page.stream) end
 end
 
 --- Show another view, from now on.
@@ -86,7 +94,7 @@ end
 function Page:add(view)
   self.views[#self.views + 1], self.by_id[view.id] = view, view
   if self.scope then
-    tasks.start(self.scope, "page." .. view.id, view.follow, view, self.stream)
+    follow(self, view)
     self.stream:renew()
   end
 end
@@ -108,8 +116,15 @@ function Page:show(world, view)
   self:add(worlds.new(world, free_id(self, (name:gsub("[^%w_-]", "-"))), view))
 end
 
+local function first_world(page)
+  for _, view in ipairs(page.views) do
+    if view.kind == "world" then return view end
+  end
+end
+
+--- The view of an id; without one the first world.
 local function view_of(page, id)
-  local view = id == nil and page.views[1] or page.by_id[id]
+  local view = id == nil and first_world(page) or page.by_id[id]
   if view then return view end
   if id ~= nil and type(id) ~= "string" then errors.raise("argument", "view must be a text: the id of a view") end
   local names = {}
@@ -161,23 +176,11 @@ local function get_events(page, _, res, may)
   end)
 end
 
---- Seconds as JSON writes them, without a sign.
-local function seconds_of(text)
-  if not text then return nil end
-  local value = text:find "^%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text)
-  if not value or value == math.huge then
-    errors.raise("argument", "time must be seconds of the world, got " .. text)
-  end
-  return value
-end
-
 local function get_look(page, req, res)
-  local asked = req.query
   return answer(res, function()
-    local view, moment = view_of(page, asked.view), seconds_of(asked.time)
-    if asked.member then return view:person(asked.member, moment) end
-    if not moment then return view:picture(page.stream) end
-    return view:at(moment)
+    local view = view_of(page, req.query.view)
+    if view.look then return view:look(req.query, page.stream) end
+    return view:picture(page.stream)
   end)
 end
 
@@ -187,7 +190,9 @@ local function post_do(page, req, res)
     if not kind:find "^application/json" then errors.raise("argument", "an order is JSON: Content-Type: application/json") end
     local order = req:json()
     if type(order) ~= "table" then errors.raise("argument", "an order is an object") end
-    return view_of(page, order.view):act(order, page.stream)
+    local view = view_of(page, order.view)
+    if not view.act then errors.raise("argument", ("nothing can be done in %s"):format(view.title)) end
+    return view:act(order, page.stream)
   end)
 end
 
@@ -234,7 +239,8 @@ local function keep(page)
   local scope <close> = scopes.open { on_child_error = failed }
   page.scope = scope
   local _ <close> = setmetatable({}, { __close = function() page.scope = nil end })
-  for _, view in ipairs(page.views) do tasks.start(scope, "page." .. view.id, view.follow, view, page.stream) end
+  tasks.start(scope, "page.stream", page.stream.tend, page.stream)
+  for _, view in ipairs(page.views) do follow(page, view) end
   page.server:wait()
 end
 

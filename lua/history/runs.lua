@@ -1,5 +1,5 @@
---- Durable runs as a reader sees them who turns pages: a few rows at a time of a store that may hold millions, each cut to what fits
---- a line. What is read whole is read one at a time. Nothing is written; the store is open to read (stores.open with readonly).
+--- Durable runs as a reader sees them who turns pages: a few rows at a time of a store that may hold millions, each cut to what
+--- fits a line. What is read whole is read one at a time. Nothing is written; the store is open to read (stores.open, readonly).
 ---
 --- All functions return nil and an error (kind `db`) where the file fails, and wait for its thread.
 
@@ -22,102 +22,6 @@ local LONGEST <const> = 64 << 10
 local CONTENT <const> = 4000
 --- Contents in contents.
 local DEPTH <const> = 4
-
--- ---- runs -----------------------------------------------------------------------------------------------------------------------
-
-local RUN = "number,id,workflow,state,waits,created,changed,calls,tokens,bytes,fork_of,fork_at,why,parent,"
-  .. "CASE WHEN length(error)<=8000 THEN error END,"
-  .. "(SELECT o.id FROM runs AS o WHERE o.number=runs.fork_of)"
-
----@class core.history.run a run without its input, its result and its records
----@field number integer
----@field id string
----@field workflow string
----@field state string
----@field waits? string
----@field why? string
----@field created number seconds since 1970
----@field changed number
----@field calls integer of models
----@field tokens integer
----@field bytes integer
----@field fork_of? string id of the run whose first records it shares
----@field fork_at? integer
----@field error? { kind?: string, message: string, hint?: string }
-
-local function error_of(text)
-  if text == null then return nil end
-  local ok, err = pcall(codec.value, text)
-  if not ok or type(err) ~= "table" then return { message = "its error is too long to be shown here" } end
-  return { kind = err.kind, message = tostring(err.message), hint = rawget(err, "hint"), where = rawget(err, "where") }
-end
-
-local function run_of(r)
-  return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
-    calls = r[8], tokens = r[9], bytes = r[10], fork_of = or_nil(r[16]), fork_at = or_nil(r[12]), why = or_nil(r[13]),
-    error = error_of(r[15]) }
-end
-
---- Does a number in the store come before another one that can be any? For `before`.
-local LAST <const> = math.maxinteger
-
---- The conditions of a page, and their values. A text is looked for in ids and names of workflows.
-local function conditions(filter, low)
-  local where, params = { "number<?" }, { filter.before or LAST }
-  local function add(sql, ...)
-    where[#where + 1] = sql
-    for _, value in ipairs { ... } do params[#params + 1] = value end
-  end
-  if low then add("number>=?", low) end
-  if filter.state then add("state=?", filter.state) end
-  if filter.text then
-    local text = filter.text:lower()
-    add("(instr(lower(id),?) OR instr(lower(workflow),?))", text, text)
-  end
-  return table.concat(where, " AND "), params
-end
-
---- Runs, the newest first.
----@param store stoke.store
----@param filter { before?: integer, state?: string, text?: string, limit: integer } before: runs with a smaller number; text: in its
----  id or the name of its workflow
----@return { runs: core.history.run[], next?: integer }|nil page next: `before` of the next page; nil: there is none
----@return stoke.error|nil err
----
---- Example: `local page, err = history.runs(store, { limit = 50, state = "failed" })`
-function M.runs(store, filter)
-  local low
-  if filter.text then
-    local top, err = store.db:query("SELECT max(number) FROM runs WHERE number<?", { filter.before or LAST })
-    if not top then return nil, store:failed(err) end
-    if top.rows[1][1] == null then return { runs = {} } end
-    low = top.rows[1][1] - M.SEARCHED
-  end
-  local where, params = conditions(filter, low)
-  params[#params + 1] = filter.limit
-  local found, err = store.db:query(("SELECT %s FROM runs WHERE %s ORDER BY number DESC LIMIT ?"):format(RUN, where), params)
-  if not found then return nil, store:failed(err) end
-  return load.guarded(store, function()
-    local list = {}
-    for i, r in ipairs(found.rows) do list[i] = run_of(r) end
-    local full = #list == filter.limit
-    return { runs = list, next = full and list[#list].number or low and low > 1 and low or nil }
-  end)
-end
-
---- One run; nil: there is none.
----@param store stoke.store
----@param id string
----@return core.history.run|nil
----@return stoke.error|nil err
----
---- Example: `local run, err = history.run(store, "trip-7")`
-function M.run(store, id)
-  local found, err = store.db:query(("SELECT %s FROM runs WHERE id=?"):format(RUN), { id })
-  if not found then return nil, store:failed(err) end
-  if not found.rows[1] then return nil end
-  return load.guarded(store, run_of, found.rows[1])
-end
 
 -- ---- contents -------------------------------------------------------------------------------------------------------------------
 
@@ -152,11 +56,124 @@ local function contents_of(store, texts, most)
   return out
 end
 
+-- ---- runs -----------------------------------------------------------------------------------------------------------------------
+
+local RUN = "number,id,workflow,state,waits,created,changed,calls,tokens,bytes,fork_of,fork_at,why,parent,"
+  .. "CASE WHEN length(error)<=8000 THEN error END,"
+  .. "(SELECT o.id FROM runs AS o WHERE o.number=runs.fork_of)"
+
+---@class core.history.run a run without its input, its result and its records
+---@field number integer
+---@field id string
+---@field workflow string
+---@field state string
+---@field waits? string
+---@field why? string
+---@field created number seconds since 1970
+---@field changed number
+---@field calls integer of models
+---@field tokens integer
+---@field bytes integer
+---@field fork_of? string id of the run whose first records it shares
+---@field fork_at? integer
+---@field error? { kind?: string, message: string, hint?: string }
+
+--- What a run failed with, in its own words.
+local function error_of(text, contents)
+  if text == null then return nil end
+  local ok, err = pcall(codec.value, text, contents)
+  if not ok or type(err) ~= "table" then return { message = "its error cannot be read" } end
+  return { kind = err.kind, message = tostring(err.message), hint = rawget(err, "hint"), where = rawget(err, "where") }
+end
+
+local function run_of(r, contents)
+  return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
+    calls = r[8], tokens = r[9], bytes = r[10], fork_of = or_nil(r[16]), fork_at = or_nil(r[12]), why = or_nil(r[13]),
+    error = error_of(r[15], contents) }
+end
+
+--- The long texts of the errors of runs.
+local function contents_of_errors(store, rows)
+  local texts = {}
+  for _, r in ipairs(rows) do
+    if type(r[15]) == "string" then texts[#texts + 1] = r[15] end
+  end
+  return contents_of(store, texts, CONTENT)
+end
+
+--- Above all numbers of runs.
+local LAST <const> = math.maxinteger
+
+--- The conditions of a page, and their values. A text is looked for in ids and names of workflows.
+local function conditions(filter, low)
+  local where, params = { "number<?" }, { filter.before or LAST }
+  local function add(sql, ...)
+    where[#where + 1] = sql
+    for _, value in ipairs { ... } do params[#params + 1] = value end
+  end
+  if low then add("number>=?", low) end
+  if filter.state then add("state=?", filter.state) end
+  if filter.text then
+    local text = filter.text:lower()
+    add("(instr(lower(id),?) OR instr(lower(workflow),?))", text, text)
+  end
+  return table.concat(where, " AND "), params
+end
+
+--- Runs, the newest first.
+---@param store stoke.store
+---@param filter { before?: integer, state?: string, text?: string, limit: integer } before: runs with a smaller number; text: in
+---  its id or the name of its workflow
+---@return { runs: core.history.run[], next?: integer }|nil page next: `before` of the next page; nil: there is none
+---@return stoke.error|nil err
+---
+--- Example: `local page, err = history.runs(store, { limit = 50, state = "failed" })`
+function M.runs(store, filter)
+  local low
+  if filter.text then
+    local top, err = store.db:query("SELECT max(number) FROM runs WHERE number<?", { filter.before or LAST })
+    if not top then return nil, store:failed(err) end
+    if top.rows[1][1] == null then return { runs = {} } end
+    low = top.rows[1][1] - M.SEARCHED
+  end
+  local where, params = conditions(filter, low)
+  params[#params + 1] = filter.limit
+  local found, err = store.db:query(("SELECT %s FROM runs WHERE %s ORDER BY number DESC LIMIT ?"):format(RUN, where), params)
+  if not found then return nil, store:failed(err) end
+  local contents
+  contents, err = contents_of_errors(store, found.rows)
+  if not contents then return nil, err end
+  return load.guarded(store, function()
+    local list = {}
+    for i, r in ipairs(found.rows) do list[i] = run_of(r, contents) end
+    local full = #list == filter.limit
+    return { runs = list, next = full and list[#list].number or low and low > 1 and low or nil }
+  end)
+end
+
+--- One run; nil: there is none.
+---@param store stoke.store
+---@param id string
+---@return core.history.run|nil
+---@return stoke.error|nil err
+---
+--- Example: `local run, err = history.run(store, "trip-7")`
+function M.run(store, id)
+  local found, err = store.db:query(("SELECT %s FROM runs WHERE id=?"):format(RUN), { id })
+  if not found then return nil, store:failed(err) end
+  if not found.rows[1] then return nil end
+  local contents
+  contents, err = contents_of_errors(store, found.rows)
+  if not contents then return nil, err end
+  return load.guarded(store, run_of, found.rows[1], contents)
+end
+
 -- ---- records as lines -----------------------------------------------------------------------------------------------------------
 
 --- Columns of a record, cut: of a request with messages what it is beside them, of a long value that it is long.
-local LINE = ([[id&4294967295 AS number,key,name,class,digest AS sha,line AS "where",time,took,inside AS "inside?",intent AS "intent?",
-seen,base,kept,CASE WHEN kept IS NOT NULL THEN json_extract(request,'$.rest') WHEN length(request)<=@ THEN request END AS asked,
+local LINE = ([[id&4294967295 AS number,key,name,class,digest AS sha,line AS "where",time,took,inside AS "inside?",
+intent AS "intent?",seen,base,kept,
+CASE WHEN kept IS NOT NULL THEN json_extract(request,'$.rest') WHEN length(request)<=@ THEN request END AS asked,
 nullif(ifnull(outcome,'none'),'value') AS kind,
 CASE WHEN length(value)<=@ THEN value WHEN outcome='stream' THEN NULL WHEN value IS NOT NULL THEN '"(long)"' END AS text,
 facts,CASE WHEN length(value)<=@ THEN lengths END AS lengths,error,more,asks,input_tokens AS input,output_tokens AS output,
@@ -209,7 +226,7 @@ function M.records(store, run, from, limit)
   local base = run << 32
   local found, err = store.db:query(LINES, { base + from, base + 0xFFFFFFFF, limit }, nil, true)
   if not found then return nil, store:failed(err) end
-  local rows, rests, contents = found.rows, nil, nil
+  local rows, rests = found.rows
   rests, err = rests_of(store, base, rows)
   if not rests then return nil, err end
   local texts = {}
@@ -219,6 +236,7 @@ function M.records(store, run, from, limit)
     end
   end
   for _, text in next, rests do texts[#texts + 1] = type(text) == "string" and text or nil end
+  local contents
   contents, err = contents_of(store, texts, CONTENT)
   if not contents then return nil, err end
   return load.guarded(store, journal_rows, rows, rests, contents)
@@ -299,12 +317,13 @@ function M.record(store, run, number)
   local by_number, err = chain_of(store, base, number)
   if not by_number then return nil, err end
   if not by_number[number] then return nil end
-  local texts, pieces = {}, nil
+  local texts = {}
   for _, row in next, by_number do
     for _, name in ipairs(TEXTS) do
       if type(row[name]) == "string" and (name == "asked" or row.number == number) then texts[#texts + 1] = row[name] end
     end
   end
+  local pieces
   pieces, err = store.db:query("SELECT items FROM pieces WHERE record=?", { base + number })
   if not pieces then return nil, store:failed(err) end
   for _, r in ipairs(pieces.rows) do texts[#texts + 1] = r[1] end
@@ -316,8 +335,8 @@ end
 
 -- ---- conversations --------------------------------------------------------------------------------------------------------------
 
---- Calls of models that are looked at, the newest.
-local CALLS <const> = 2000
+--- Calls of models that are looked at, the newest; and the records among which they are looked for.
+local CALLS <const>, AMONG <const> = 2000, 50000
 
 local SPOKEN = [[SELECT id&4294967295,key,base,kept,coalesce(kept,0)+coalesce(json_array_length(request,'$.add'),0)
 FROM records WHERE id BETWEEN ? AND ? AND (key LIKE '%/llm.chat#%' OR key LIKE '%/llm.stream#%') ORDER BY id DESC LIMIT ?]]
@@ -329,7 +348,7 @@ FROM records WHERE id BETWEEN ? AND ? AND (key LIKE '%/llm.chat#%' OR key LIKE '
 ---@field calls integer
 ---@field messages integer of the last request
 
---- The conversations of a run, in the order of their beginning.
+--- The conversations of a run, in the order of their beginning; of a long one those of its newest records.
 ---@param store stoke.store
 ---@param run integer
 ---@return core.history.conversation[]|nil
@@ -338,7 +357,10 @@ FROM records WHERE id BETWEEN ? AND ? AND (key LIKE '%/llm.chat#%' OR key LIKE '
 --- Example: `for _, one in ipairs(assert(history.conversations(store, run.number))) do print(one.key, one.calls) end`
 function M.conversations(store, run)
   local base = run << 32
-  local found, err = store.db:query(SPOKEN, { base, base + 0xFFFFFFFF, CALLS })
+  local last, err = M.count(store, run)
+  if not last then return nil, err end
+  local found
+  found, err = store.db:query(SPOKEN, { base + math.max(0, last - AMONG), base + last, CALLS })
   if not found then return nil, store:failed(err) end
   local list, ends = {}, {}
   for i = #found.rows, 1, -1 do

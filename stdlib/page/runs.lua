@@ -2,17 +2,18 @@
 --- needs no host that runs, and takes part in none: it reads the files, beside whoever writes them.
 ---
 --- GET /look?view=runs asks for a page of the list (text, state, kind, before); with run=ID or trace=ID for one of them (see
---- stdlib/page/runs/run.lua and trace.lua); with a=ID and b=ID for how two differ. What is done: { do = "fork", run =, at =, value =,
---- go = } begins a new run with the first records of another one.
+--- stdlib/page/runs/run.lua and trace.lua); with a=ID and b=ID for how two differ. What is done: the order { do = "fork", run =,
+--- at =, value =, go = } begins a new run with the first records of another one.
 
+local compare = require "stoke.page.runs.compare"
 local core = require "core.runs"
 local data = require "stoke.page.data"
 local errors = require "core.errors"
 local files = require "stoke.page.runs.files"
 local lists = require "stoke.page.runs.list"
-local lives = require "core.runs.live"
 local run = require "stoke.page.runs.run"
 local runs = require "stoke.runs"
+local tasks = require "core.task"
 local time = require "stoke.time"
 local trace = require "stoke.page.runs.trace"
 local words = require "stoke.runs.words"
@@ -42,7 +43,7 @@ function M.new(options)
     files = files.new(options.store) }, View)
 end
 
---- A text for what has the store open: can a run be taken up here, or only be told how?
+--- Has this process the store open, so that a run can be taken up here?
 local function is_host(self)
   local own = core.store()
   return own ~= nil and own.path == self.files:store_path()
@@ -83,10 +84,6 @@ end
 --- Example: `assert(not view:closed())`
 function View:closed() return false end
 
-local function compare(self, a, b)
-  return require "stoke.page.runs.compare".look(self.files, a, b)
-end
-
 --- What a browser asks for.
 ---@param asked table<string, string>
 ---@return table
@@ -94,7 +91,7 @@ end
 ---
 --- Example: `local page = view:look { state = "failed" }`
 function View:look(asked)
-  if asked.a and asked.b then return compare(self, asked.a, asked.b) end
+  if asked.a and asked.b then return compare.look(self.files, asked.a, asked.b) end
   if asked.run then return run.look(self.files, asked) end
   if asked.trace then return trace.look(self.files, asked) end
   return lists.page(self.files, asked)
@@ -102,13 +99,10 @@ end
 
 -- ---- what may be done -----------------------------------------------------------------------------------------------------------
 
---- Take a run up in this process, which has its store; what becomes of it is seen in the list.
+--- Take a run up in this process, which has its store. What becomes of it is in the store, also where it fails.
 local function take_up(id)
-  local store = core.open()
-  local found = errors.check(store:find(id))
-  local taken, err = lives.begin(store, found, core.defined[found.workflow])
-  if err then error(err, 0) end
-  return taken ~= nil
+  tasks.spawn(function() pcall(core.resume, id) end, { name = "page.run", system = true })
+  return true
 end
 
 --- A new run that begins with the records of another one, up to one of them.
@@ -121,15 +115,15 @@ local function fork(self, order)
   local found = run.find(self.files, of)
   local set = order.value ~= nil and { [at] = order.value } or nil
   local made = runs.fork(found.id, { at = at, set = set, store = path })
-  local goes = order.go == true and is_host(self)
-  return { run = made.id, goes = goes and take_up(made.id) or false, command = "stoke resume " .. words.id(made) }
+  local goes = order.go == true and is_host(self) and take_up(made.id)
+  return { run = made.id, goes = goes, command = "stoke resume " .. words.id(made) }
 end
 
 local DOES = { fork = fork }
 
 --- Do what somebody at the page wants.
----@param order table { ["do"] = "fork", run = string, at = integer, value?: any, go?: boolean } value: another outcome of the record
----  `at`; go: the new run is taken up at once, where the page is its host's
+---@param order table { ["do"] = "fork", run = string, at = integer, value?: any, go?: boolean } value: another outcome of the
+---  record `at`; go: the new run is taken up at once, where the page is its host's
 ---@return { run: string, goes: boolean, command: string } made
 ---Raises `argument`, `usage`, `db`.
 ---

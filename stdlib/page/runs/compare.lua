@@ -39,13 +39,19 @@ local function side(trace)
   return { id = trace.id, seconds = trace.seconds, totals = trace.totals, about = data.text((trace.spans[1] or {}).about, 200) }
 end
 
+local function texts(list)
+  local out = json.array()
+  for i, text in ipairs(list) do out[i] = data.text(text, 300) end
+  return out
+end
+
 local function of_traces(files, a, b)
   local difference = traces.diff(a, b, { file = files:traces_path() })
   local changes = json.array()
   for i, change in ipairs(difference.changes) do
     if i > LINES then break end
     changes[i] = { path = data.text(change.path, 300), name = change.name, about = data.text(change.about, 120),
-      before = change.before, after = change.after, own = change.own, why = data.plain(change.why, 300) }
+      before = change.before, after = change.after, own = change.own, why = texts(change.why) }
   end
   return { kind = "traces", a = side(difference.a), b = side(difference.b), seconds = difference.seconds, changes = changes,
     gone = named(difference.gone), new = named(difference.new) }

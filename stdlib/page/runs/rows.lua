@@ -1,4 +1,5 @@
---- Rows of a waterfall, of the records of a run or of the spans of a trace: the same fields, so that one part of the page draws both.
+--- Rows of a waterfall, of the records of a run or of the spans of a trace: the same fields, so that one part of the page draws
+--- both.
 ---
 ---     n or id       number of a record, id of a span
 ---     name, about   what it is: llm.chat, and of which model
@@ -20,7 +21,7 @@ local SHORT <const> = 300
 --- Less is no wait, but what it takes to ask.
 local LEAST <const> = 0.002
 
--- ---- records of runs --------------------------------------------------------------------------------------------------------------
+-- ---- records of runs ----------------------------------------------------------------------------------------------------------
 
 --- Of a call of a model, what took how long, as its server tells: seconds.
 local function timings_of(row)
@@ -71,7 +72,7 @@ function M.records(rows, run)
   return out
 end
 
--- ---- spans ------------------------------------------------------------------------------------------------------------------------
+-- ---- spans --------------------------------------------------------------------------------------------------------------------
 
 local function tries_of(tries)
   local out = json.array()

@@ -1,11 +1,11 @@
 --- One durable run on the page: its heading, its records by pages, a record whole, its conversations.
 
+local core = require "core.runs"
 local curl = require "stoke.page.runs.curl"
 local data = require "stoke.page.data"
 local errors = require "core.errors"
 local history = require "core.history.runs"
 local json = require "stoke.json"
-local lives = require "core.runs.live"
 local messages = require "stoke.page.runs.messages"
 local rows = require "stoke.page.runs.rows"
 local show = require "stoke.show"
@@ -26,13 +26,15 @@ local SHOWN <const>, LONGEST <const> = 20000, 8 << 20
 ---Raises `argument` where there is none.
 function M.find(files, id)
   local store = files:runs()
-  if not store then errors.raise("argument", "there is no store of durable runs", { hint = "stoke run --durable FILE makes one" }) end
+  if not store then
+    errors.raise("argument", "there is no store of durable runs", { hint = "stoke run --durable FILE makes one" })
+  end
   local run, err = history.run(store, id)
   if err then error(err, 0) end
   if not run then
     errors.raise("argument", ("there is no run %s"):format(data.text(id, 100)), { hint = "it may have been pruned since" })
   end
-  return lives.seen(store, run), store
+  return core.seen(store, run), store
 end
 
 local function heading(store, run)
@@ -48,7 +50,8 @@ end
 local function conversations(store, run)
   local out = json.array()
   for i, one in ipairs(errors.check(history.conversations(store, run.number))) do
-    out[i] = { title = data.text(words.who(one.key .. "/") or words.key(one.key:match "[^/]*$"), 120), key = words.key(one.key),
+    local who = words.who(one.key .. "/") or one.key ~= "run" and words.key(one.key:match "[^/]*$") or "the run itself"
+    out[i] = { title = data.text(who, 120), key = words.key(one.key),
       first = one.first, last = one.last, calls = one.calls, messages = one.messages }
   end
   return out

@@ -38,7 +38,8 @@ local function conversations(trace)
       local parent = span.parent or span.id
       local one = by_parent[parent]
       if not one then
-        one = { first = span.id, calls = 0, title = data.text(span.about, 120), key = data.text(span.path:match "^(.*)/" or "", 300) }
+        one = { first = span.id, calls = 0, title = data.text(span.about, 120),
+          key = data.text(span.path:match "^(.*)/" or "", 300) }
         by_parent[parent], out[#out + 1] = one, one
       end
       one.last, one.calls = span.id, one.calls + 1
@@ -61,7 +62,8 @@ end
 local function one_span(trace, id)
   local span = span_of(trace, id)
   local q = request_of(span)
-  return { id = id, request = data.text(q and show.pretty(q) or span.request, SHOWN), curl = q and data.text(curl.of(span.name, q), SHOWN),
+  return { id = id, request = data.text(q and show.pretty(q) or span.request, SHOWN),
+    curl = q and data.text(curl.of(span.name, q), SHOWN),
     answer = type(span.answer) == "table" and messages.one(span.answer, SHOWN) or nil }
 end
 
@@ -82,8 +84,8 @@ end
 
 --- What is asked of a trace.
 ---@param files stoke.page.files
----@param asked table<string, string> trace: its id; and one of: span = ID (whole), transcript = ID of a call's span, from = N (spans
----  from that one on)
+---@param asked table<string, string> trace: its id; and one of: span = ID (whole), transcript = ID of a call's span, from = N
+---  (spans from that one on)
 ---@return table
 ---Raises `usage` where there is none, `argument`, `db`.
 ---

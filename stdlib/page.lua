@@ -39,13 +39,15 @@ local M = {}
 M.PORT, M.BROWSERS = 8080, 200
 
 local OPTIONS = { world = "table", worlds = "table", port = "number", address = "string", mem = "string", token = "string",
-  token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean" }
+  token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean",
+  host = "boolean", through = "function" }
 
 ---@class stoke.page
 ---@field url string without the token: for those who only look; where it listens at all addresses, by loopback
 ---@field link string with the token: for those who act
 ---@field views table[]
 ---@field browsers integer how many look
+---@field private through? fun(req: stoke.http.incoming, res: stoke.http.reply, may: boolean)
 local Page = {}
 Page.__name = "stoke.page"
 
@@ -215,7 +217,21 @@ local function handle(page, req, res)
   if not may and (route.acts or route.looks and page.guard.private) then
     return refuse(res, 401, TOKEN, "the program that serves this page prints it when it starts")
   end
+  if page.through then return page.through(req, res, may) end
   return run(page, req, res, may)
+end
+
+--- Answer a request that another server has judged.
+---@private
+---@param req stoke.http.incoming
+---@param res stoke.http.reply
+---@param path string where it would be at the root
+---@param may boolean whether it may act
+function Page:answer(req, res, path, may)
+  local route = ROUTES[path]
+  local run = route and route[req.method]
+  if not run then return refuse(res, 404, "there is nothing at " .. path) end
+  return run(self, req, res, may)
 end
 
 -- ---- the page -------------------------------------------------------------------------------------------------------------------
@@ -241,7 +257,8 @@ local function keep(page)
   local _ <close> = setmetatable({}, { __close = function() page.scope = nil end })
   tasks.start(scope, "page.stream", page.stream.tend, page.stream)
   for _, view in ipairs(page.views) do follow(page, view) end
-  page.server:wait()
+  if page.server then return page.server:wait() end
+  while true do tasks.park "the page" end
 end
 
 local EVERY = { "*" }
@@ -251,6 +268,20 @@ local function reachable(url)
   return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
 end
 
+local function make(fields)
+  fields.views, fields.by_id, fields.stream = {}, {}, streams.new()
+  return setmetatable(fields, Page)
+end
+
+--- A page without an address of its own, as long as the process lives: who has one hands requests to page:answer.
+---@private
+---@return stoke.page
+function M.within()
+  local page = make { most = M.BROWSERS }
+  tasks.spawn(keep, { name = "page", system = true }, page)
+  return page
+end
+
 --- Serve a page. It is a child of the current scope, as a server of http.serve is.
 ---@param options { world?: stoke.world, worlds?: stoke.world[], port?: integer, address?: string, token?: string }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
@@ -258,7 +289,8 @@ end
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
 ---  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (judged on loopback,
 ---  elsewhere where they are listed); browsers (200) that may look at once; view: what the map needs instead of the world's own
----  `view` ({ place =, mind =, member = }); system: its tasks are the host's own, and no scope's children
+---  `view` ({ place =, mind =, member = }); host: show what this host does and what waits for approval, too; system: its tasks are
+---  the host's own, and no scope's children; through: a function that answers what the guard lets pass, in place of the views
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.
 ---
@@ -266,8 +298,8 @@ end
 function M.new(options)
   options = check(options)
   local guard = guards.new(options)
-  local page = setmetatable({ guard = guard, views = {}, by_id = {}, stream = streams.new(),
-    most = math.tointeger(options.browsers) or M.BROWSERS }, Page)
+  local page = make { guard = guard, through = options.through, most = math.tointeger(options.browsers) or M.BROWSERS }
+  if options.host then require "stoke.page.host".show(page) end
   if options.world then page:show(options.world, options.view) end
   for _, world in ipairs(options.worlds or {}) do page:show(world, options.view) end
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,

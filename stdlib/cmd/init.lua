@@ -57,6 +57,7 @@ M.verbs = {
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
+  { name = "page", summary = "show a running host, or a store, in a browser", usage = "page [NAME|FILE]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },

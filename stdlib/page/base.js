@@ -85,9 +85,10 @@ const momentText = (time, seconds = false) => `Day ${dayOf(time)}, ${clockText(t
 
 const numberText = (n) => Number(n).toLocaleString("en", { maximumFractionDigits: 1 });
 
-// Seconds as a person says them: 0.42 s, 8.1 s, 3 min 20 s, 2 h 5 min, 4 d 3 h.
+// Seconds as a person says them: 12 ms, 8.1 s, 3 min 20 s, 2 h 5 min, 4 d 3 h.
 function durationText(seconds) {
-  if (seconds < 10) return `${seconds < 1 ? Number(seconds.toFixed(2)) : seconds.toFixed(1)} s`;
+  if (seconds < 1) return seconds === 0 ? "0 s" : `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${Number.isInteger(seconds) ? seconds : seconds.toFixed(1)} s`;
   const whole = Math.floor(seconds);
   const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"], [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
   const first = parts.findIndex(([n]) => n > 0);
@@ -237,4 +238,4 @@ const ICONS = {
   back: "M14.5 5L8 12l6.5 7",
 };
 
-const icon = (name) => svg("svg", { class: `icon ${name}`, viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+const icon = (name) => svg("svg", { class: `icon icon-${name}`, viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));

@@ -162,6 +162,17 @@ function Store:list(filter)
   return list
 end
 
+--- How many runs there are in each state; states without one are left out.
+---@return table<string, integer>|nil
+---@return stoke.error|nil err
+function Store:states()
+  local rows, err = query(self, "SELECT state,count(*) FROM runs GROUP BY state", {})
+  if not rows then return nil, err end
+  local out = {}
+  for _, row in ipairs(rows) do out[row[1]] = row[2] end
+  return out
+end
+
 --- Become the owner of a run, until it is released or this process ends: the kernel holds it.
 ---@param run stoke.store.run
 ---@return boolean|nil ok false: another process, or this one, has it already

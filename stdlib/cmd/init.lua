@@ -49,6 +49,7 @@ M.verbs = {
   { name = "cache", summary = "see what the cache of answers holds and has saved; forget or copy entries",
     usage = "cache [list|show ID|clear|...]" },
   { name = "trace", summary = "show what took how long in a run that was traced", usage = "trace [ID|last|list|diff A B]" },
+  { name = "logs", summary = "show what was logged, with its traces", usage = "logs [ID|last] [--follow]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true, serves = true },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
@@ -121,7 +122,9 @@ local function keep_traces(flags, setting, serves)
   if setting == false and not flags.spans or not (setting or flags.spans or serves) then return end
   local given = type(setting) == "table" and setting or {}
   local bodies = given.bodies or flags.spans and flags["trace-bodies"] ~= nil
-  require "core.traces".keep { spans = given.spans, bodies = bodies }
+  local traces = require "core.traces"
+  traces.keep { spans = given.spans, bodies = bodies }
+  log.listen(traces.log)
 end
 
 --- Send them to a collector, where the environment names one (stdlib/traces/otlp.lua).
@@ -210,6 +213,7 @@ function M.apply(flags, talks, lenient, serves)
   end
   keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
   if talks then send_traces(c.traces) end
+  if flags.metrics then require "stoke.metrics.flag".open(flags.metrics) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
@@ -283,7 +287,7 @@ M.elsewhere = {
   new = "stoke init FOLDER", create = "stoke init FOLDER",
   shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
-  env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
+  env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME",
   stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",
     man = "stoke help NAME", docs = "stoke help NAME",
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",

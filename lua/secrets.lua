@@ -8,15 +8,21 @@ local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "au
   "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$",
   "accesskey", "privatekey" }
 
+--- Names that were judged, and how many: the same ones come again and again.
+local judged, count = {}, 0
+local JUDGED <const> = 1000
+
 --- Does a field of this name hold a secret?
 ---@param name string
 ---@return boolean
 function M.named(name)
-  name = name:lower()
-  for _, pattern in ipairs(NAMES) do
-    if name:find(pattern) then return true end
-  end
-  return false
+  local known = judged[name]
+  if known ~= nil then return known end
+  local lower, found = name:lower(), false
+  for _, pattern in ipairs(NAMES) do found = found or lower:find(pattern) ~= nil end
+  if count >= JUDGED then judged, count = {}, 0 end
+  judged[name], count = found, count + 1
+  return found
 end
 
 --- Prefixes of keys by issuer, and the least number of characters after each.
@@ -46,6 +52,14 @@ local function is_value(name, value)
   local generic = name:lower():find "^key$" or name:lower():find "token$"
   return not generic or #value >= 16 or value:find "%d" ~= nil and #value >= 8
 end
+
+--- Is this the value of a secret: named so, long enough to be one, and no reference to another place?
+---@param name string
+---@param value any
+---@return boolean
+---
+--- Example: `assert(secrets.is("api_key", "xyzzy-plugh") and not secrets.is("key", "user:1"))`
+function M.is(name, value) return type(value) == "string" and M.named(name) and is_value(name, value) end
 
 --- Assignments: name = "value", "name": "value", ("name", "value"), name=value, --name value, "name is value".
 local ASSIGNMENTS = { "([%w_-]+)[\"']?%]?%s*[=:,]%s*[\"']([^\"']*)[\"']", "([%w_-]+)[\"']?%s*[=:]%s*([^%s\"',;(){}]+)",

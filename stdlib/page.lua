@@ -9,9 +9,10 @@
 --- `stoke town.lua --watch-at 8080` shows the worlds of a script that knows nothing of pages.
 ---
 --- GET / is the document, GET /events the stream, GET /look?view=V what a view shows (of a world: &time=T a moment of the past,
---- &member=ID one member), POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide). The stream begins with `hello`
---- and a `picture` of each view, and goes on with `change`s. A view is an object of this shape; worlds are one kind
---- (page/world.lua), and page/host.lua has those of the host:
+--- &member=ID one member), POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide),
+--- GET /metrics the figures of this process (stdlib/metrics.lua). The stream begins with `hello` and a `picture` of each view, and
+--- goes on with `change`s. A view is an object of this shape; worlds are one kind (page/world.lua), and page/host.lua has those of
+--- the host:
 ---
 ---     id, kind, title         texts; the document draws a view by its kind
 ---     picture(stream)         all that a browser needs to begin with: plain data
@@ -178,6 +179,8 @@ local function get_events(page, _, res, may)
   end)
 end
 
+local function get_metrics(_, _, res) return require "stoke.metrics".reply(res) end
+
 local function get_look(page, req, res)
   return answer(res, function()
     local view = view_of(page, req.query.view)
@@ -202,6 +205,7 @@ local ROUTES = {
   ["/"] = { GET = get_document, HEAD = get_document },
   ["/events"] = { GET = get_events, looks = true },
   ["/look"] = { GET = get_look, looks = true },
+  ["/metrics"] = { GET = get_metrics, HEAD = get_metrics, looks = true },
   ["/do"] = { POST = post_do, acts = true },
 }
 

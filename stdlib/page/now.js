@@ -5,7 +5,7 @@ const QUEUE_SHOWN = 3; // waiting calls of a model
 const CALLS_SHOWN = 6;
 const MEAN = 10; // seconds over which a speed is a mean
 
-const PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
+const SHOWN_PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
 const CACHE_TIERS = [["exact", "asked before"], ["shared", "asked by another just then"], ["semantic", "means the same"],
   ["prefix", "rest of an earlier answer"], ["misses", "asked a model"]];
 
@@ -32,7 +32,7 @@ class Now {
 
   picture(picture) {
     this.seen = picture;
-    for (const name of PARTS) this.dirty.add(name);
+    for (const name of SHOWN_PARTS) this.dirty.add(name);
     this.draw();
   }
 

@@ -55,7 +55,8 @@ end
 
 local function tool_of(done, more)
   local definition = { name = "delete", needs_approval = true,
-    params = { path = "string", api_key = "string?", note = "string[]?" }, run = function(args) done[#done + 1] = args return "deleted" end }
+    params = { path = "string", api_key = "string?", note = "string[]?" },
+    run = function(args) done[#done + 1] = args return "deleted" end }
   for name, value in pairs(more or {}) do definition[name] = value end
   return stoke.tool(definition)
 end

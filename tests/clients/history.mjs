@@ -1,5 +1,6 @@
-// The history in a Chromium without a window: LINK is the page of a host that runs, with its token; STORE that of a store whose host
-// has ended; GO a file that lets a run go on that waits.  node history.mjs FOLDER   Pictures of what was seen are written there.
+// The history in a Chromium without a window: LINK is the page of a host that runs, with its token; STORE that of the store of one
+// that has ended; GO a file that lets a run go on that waits.  node history.mjs FOLDER
+// Pictures of what was seen are written into FOLDER.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { open } from "./browser.mjs";
@@ -38,14 +39,16 @@ async function clean(page, origin = home) {
   assert(page.problems.length === 0, page.problems.join("; "));
   const wide = await page.run(() => document.documentElement.scrollWidth - innerWidth);
   assert(wide <= 0, `${wide} px wider than the screen`);
-  assert(await page.run(() => document.querySelector("main img, main script") === null && !/^[12]$/.test(document.title)), "a text became markup");
+  assert(await page.run(() => document.querySelector("main img, main script") === null && !/^[12]$/.test(document.title)),
+    "a text became markup");
   await page.close();
 }
 
 const titles = () => [...document.querySelectorAll(".history .what-of a")].map((node) => node.textContent);
 // The number of the record that a row begins with these words is of, counted from the end where they come several times.
 const numberOf = (page, words) => page.until((begin) => {
-  const found = [...document.querySelectorAll(".spans .span")].filter((node) => node.querySelector(".name").textContent.replace(/^\W*\d+/, "").startsWith(begin));
+  const found = [...document.querySelectorAll(".spans .span")].filter((node) =>
+    node.querySelector(".name").textContent.replace(/^\W*\d+/, "").startsWith(begin));
   return found.length > 0 && Number(found.at(-1).dataset.key.slice(1));
 }, words);
 const texts = (page, selector) => page.run((s) => [...document.querySelectorAll(s)].map((node) => node.textContent), selector);
@@ -87,7 +90,8 @@ await run({
     await page.until(() => document.querySelectorAll(".spans .span").length >= 5);
     const rows = (await texts(page, ".spans .name b")).filter((words) => words !== "llm.admin"); // what a server was asked beside
     same(rows, ["step", "agent", "llm.chat", "tool", "llm.chat"], "the rows");
-    assert(await page.run(() => document.querySelectorAll(".spans .part.prefill, .spans .part.decode").length) >= 2, "parts of a call");
+    assert(await page.run(() => document.querySelectorAll(".spans .part.prefill, .spans .part.decode").length) >= 2,
+      "parts of a call");
     assert((await page.text(".run-title .pill")) === "done", "its state");
     const tool = await numberOf(page, "tool get_weather");
     assert((await page.text(`.span[data-key="n${tool}"] .note`)).startsWith('"rain in Oslo'), "an outcome in a line");
@@ -106,12 +110,14 @@ await run({
     await page.until(() => document.querySelector(".detail .messages .said") !== null);
     assert((await page.text(".detail .said")).startsWith("Take one. <img"), "the answer, as text");
     same(await page.run(() => location.hash), `#/runs/run/trip-oslo/timeline/${last}`, "the address names it");
-    const curl = await page.run(() => [...document.querySelectorAll(".detail details")].find((node) => node.textContent.startsWith("As curl")).querySelector("pre").textContent);
+    const curl = await page.run(() => [...document.querySelectorAll(".detail details")].find((node) =>
+      node.textContent.startsWith("As curl")).querySelector("pre").textContent);
     assert(curl.startsWith("curl -sS") && curl.includes("/api/chat") && curl.includes("You know all cities"), "curl");
     await shot(page, "row");
     await page.press("k");
     await page.until((n) => location.hash.endsWith(`/${n}`), last - 1);
-    await page.until((n) => document.querySelector(".detail")?.textContent.includes(`stoke show trip-oslo --record ${n}`), last - 1);
+    await page.until((n) => document.querySelector(".detail")?.textContent.includes(`stoke show trip-oslo --record ${n}`),
+      last - 1);
     await page.press("Escape");
     await page.until(() => document.querySelector(".detail").hidden);
     await clean(page);
@@ -120,7 +126,8 @@ await run({
   async "its transcript is what was told and said, and its ends are whole where one wants that"() {
     const page = await at("/run/trip-oslo/transcript", ".message");
     await page.until(() => document.querySelectorAll(".message").length === 5);
-    same(await page.run(() => [...document.querySelectorAll(".message")].map((node) => node.dataset.role)), ["system", "user", "assistant", "tool", "assistant"], "roles");
+    same(await page.run(() => [...document.querySelectorAll(".message")].map((node) => node.dataset.role)),
+      ["system", "user", "assistant", "tool", "assistant"], "roles");
     assert((await page.text(".message:nth-child(4) pre")).includes('<script>document.title=2'), "a result, as text");
     await shot(page, "transcript");
     await page.click("#tab-ends");
@@ -145,7 +152,8 @@ await run({
     const page = await at("/run/trip-oslo", ".spans .span");
     const tool = await numberOf(page, "tool get_weather");
     await page.click(`.span[data-key="n${tool}"]`);
-    await page.until(() => [...document.querySelectorAll(".detail .row button")].some((node) => node.textContent.startsWith("Replay")));
+    await page.until(() => [...document.querySelectorAll(".detail .row button")].some((node) =>
+      node.textContent.startsWith("Replay")));
     await page.click(".detail .row button:last-child");
     await page.until(() => document.querySelector("#dialog[open] textarea") !== null);
     await page.run(() => { document.querySelector("#dialog textarea").value = '"snow in Oslo"'; });
@@ -161,7 +169,8 @@ await run({
 
   async "who has no token is told the commands instead"() {
     const page = await at("/run/trip-oslo/timeline/1", ".detail .row button", WIDE, `${home}/`);
-    await page.until(() => [...document.querySelectorAll(".detail .row button")].some((node) => node.textContent.startsWith("Replay")));
+    await page.until(() => [...document.querySelectorAll(".detail .row button")].some((node) =>
+      node.textContent.startsWith("Replay")));
     await page.click(".detail .row button:last-child");
     await page.until(() => document.querySelector("#dialog[open]")?.textContent.includes("stoke fork trip-oslo --at 1"));
     assert(await page.run(() => document.querySelector("#dialog textarea") === null), "nothing to fill in");
@@ -174,7 +183,8 @@ await run({
     await page.run(() => { location.hash = "#/runs/run/trip-rome"; });
     await page.until(() => [...document.querySelectorAll(".run-title a")].some((node) => node.textContent === "Its trace"));
     await page.click('.run-title a[href*="/trace/"]');
-    await page.until(() => [...document.querySelectorAll(".spans .name b")].filter((node) => node.textContent === "run").length > 3);
+    await page.until(() => [...document.querySelectorAll(".spans .name b")].filter((node) =>
+      node.textContent === "run").length > 3);
     await page.press("j", "ArrowLeft");
     await shot(page, "trace");
     const id = await page.run(() => location.hash.split("/")[3]);

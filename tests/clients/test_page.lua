@@ -101,7 +101,7 @@ local function with_history()
   end })
 end
 
-test("the history, in a browser: the list, a run from within, a replay, traces, a phone, a store without a host", peers.REAL, function(t)
+test("the history, in a browser: the list, a run from within, a replay, traces, a phone, no host", peers.REAL, function(t)
   local program = chromium(t)
   local place <close> = with_history()
   t.ok(place.link and place.store, "the programs tell their links")

@@ -34,6 +34,7 @@ local M = {}
 ---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has released it
+---@field lost? boolean another host has taken it: nothing more of it is written here
 ---@field around? core.span of who began it: its span is below that one
 
 ---@type table<string, stoke.runs.live>
@@ -46,6 +47,13 @@ M.parked = {}
 --- Would a run ask the same on other code? See lua/runs/change.lua.
 ---@type fun(run: stoke.store.run, kept: table, f: function, load: function?, deadline: number): boolean?, string?
 M.agrees = nil
+
+--- Send what a run that several hosts may have writes to their log; set by lua/runs/worker.lua. Second: this process cannot.
+---@type fun(entry: stoke.runs.live, log: stoke.store.log): true?, stoke.error?
+M.share = function(entry)
+  return nil, errors.new("parked", ("the run %s is one of several hosts, of which this process is none"):format(entry.id),
+    { hint = "stoke worker FILE takes such runs" })
+end
 
 --- How many runs are loaded and replayed at the same time.
 M.AT_ONCE = 16
@@ -315,8 +323,13 @@ live = function(entry)
   local parts, log
   parts, err = store:load(run)
   if parts then log, err = store:log(run) end
-  if log then log:recount(parts.rows) end
+  if log and run.shared then
+    local ok
+    ok, err = M.share(entry, log)
+    if not ok then log = nil end
+  end
   if not log then return park(entry, err) end
+  log:recount(parts.rows)
   log.told = function(failed) hold(entry, failed) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
@@ -357,7 +370,7 @@ local function park_raised(entry, err)
   local wrapped = errors.wrap(err)
   if wrapped.kind == "cancelled" or entry.suspended then return end
   local parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
-  local log = not entry.ended and entry.store:log(entry.run)
+  local log = not entry.ended and not entry.run.shared and entry.store:log(entry.run)
   local ok = pcall(park, entry, parked, log or nil)
   if not ok then entry.parked = parked end
 end

@@ -94,7 +94,7 @@ class RunPage {
       this.about = shown.run;
       this.count = shown.count;
       for (const row of shown.records) this.rows.set(row.n, row);
-      this.trace = shown.trace ?? this.trace;
+      this.trace = shown.trace ?? this.trace; // { id, span }
     } else {
       this.about = shown.trace;
       this.count = shown.trace.count;
@@ -137,7 +137,8 @@ class RunPage {
   // ---- the heading ------------------------------------------------------------------------------------------------------------
 
   back() {
-    return el("a", { class: "back-link", href: this.app.href(this.view.id, ...this.view.listWords()) }, icon("back"), this.view.title);
+    return el("a", { class: "back-link", href: this.app.href(this.view.id, ...this.view.listWords()) }, icon("back"),
+      this.view.title);
   }
 
   drawHead() {
@@ -176,7 +177,9 @@ class RunPage {
         el("a", { class: "button small", href: app.href(view.id, "diff", `run:${about.fork_of}`, `run:${about.id}`) },
           "Compare both"));
     }
-    if (this.trace) out.push(el("a", { class: "button small", href: app.href(view.id, "trace", this.trace) }, "Its trace"));
+    if (this.trace) out.push(el("a", { class: "button small",
+      href: app.href(view.id, "trace", this.trace.id, "timeline", this.trace.span) },
+      "Its trace"));
     out.push(el("button", { type: "button", class: "small", onclick: () => view.compareWith(`${this.kind}:${this.id}`) },
       "Compare…"));
     return out;
@@ -322,13 +325,16 @@ class RunPage {
     const tries = (row.tries ?? []).map((one) =>
       el("p", { class: "soft" }, `after ${tookText(one.after ?? 0)}: ${one.kind}: ${one.message}`));
     const failed = whole?.error ?? (row.status === "failed" && row.message ? row : null);
-    this.detail.replaceChildren(title, ...failed ? [errorBanner({ ...failed, where: undefined })] : [], ...tries, this.factsOf(item),
+    this.detail.replaceChildren(title, ...failed ? [errorBanner({ ...failed, where: undefined })] : [], ...tries,
+      this.factsOf(item),
       ...loading ? [el("p", { class: "hint" }, "…")] : [this.actions(item, whole), ...this.sections(item, whole)]);
   }
 
-  actions({ row }, whole) {
+  actions({ row, key, group }, whole) {
     const again = this.kind === "run" && row.n !== undefined && !row.inside;
-    return el("div", { class: "row" }, whole.curl && copyButton(() => this.curl(row, whole), "Copy as curl"),
+    return el("div", { class: "row" }, group !== undefined && el("button", { type: "button", class: "small",
+      onclick: () => this.fall.focus(key) }, "Only this part"),
+        whole.curl && copyButton(() => this.curl(row, whole), "Copy as curl"),
       again && el("button", { type: "button", class: "small", onclick: () => this.replay(row) }, "Replay from here…"));
   }
 

@@ -22,11 +22,12 @@ const rests = ({ name, status }) => name === "time.sleep" || name === "run.signa
 
 // Places of moments on a line from 0 to 1. A run may sleep for days between two calls: such gaps are short on the line.
 class TimeScale {
-  constructor(rows, now) {
+  // from: where the line begins; else where the run does.
+  constructor(rows, now, from) {
     const ends = rows.filter((row) => row.at !== undefined).map((row) =>
       [row.at, row.at + (row.seconds ?? Math.max(0, now - row.at)), rests(row)]);
-    this.first = Math.min(0, ...ends.map(([at]) => at));
-    this.last = Math.max(0.001, ...ends.map(([, end]) => end));
+    this.first = from ?? Math.min(0, ...ends.map(([at]) => at));
+    this.last = Math.max(this.first + 0.001, ...ends.map(([, end]) => end));
     this.gaps = this.find(ends.filter(([,, idle]) => !idle).map(([at, end]) => [at, end]).sort((a, b) => a[0] - b[0]));
     const cut = this.gaps.reduce((sum, gap) => sum + gap.cut, 0);
     this.width = Math.max(1e-6, this.last - this.first - cut);
@@ -59,9 +60,9 @@ class TimeScale {
     const step = [1, 2, 5].flatMap((n) => [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5].map((power) => n * 10 ** power))
       .sort((a, b) => a - b).find((size) => this.width / size <= most) ?? this.width;
     const out = [];
-    for (let moment = 0; moment <= this.last && out.length < 200; moment += step) {
+    for (let moment = Math.max(0, this.first); moment <= this.last && out.length < 200; moment += step) {
       const gap = this.gaps.find(({ from, to }) => moment > from && moment < to);
-      if (gap) moment = Math.ceil(gap.to / step) * step - step;
+      if (gap) moment += Math.floor((gap.to - moment) / step) * step;
       else out.push(moment);
     }
     return out;
@@ -159,14 +160,16 @@ const partsText = (row) => PARTS.filter(([name]) => row[name] > 0.0005).map(([na
 class Waterfall {
   // onPick(item): somebody wants to know more of a row. more(): shows further rows, where there are any.
   constructor({ onPick, onMore }) {
-    Object.assign(this, { onPick, onMore, items: [], closed: new Set(), picked: null, nodes: new Map(), rest: 0 });
+    Object.assign(this, { onPick, onMore, items: [], closed: new Set(), only: null, picked: null, nodes: new Map(), rest: 0 });
     this.axis = el("div", { class: "axis", "aria-hidden": "true" });
     this.list = el("div", { class: "spans", role: "tree", "aria-label": "What took how long", tabindex: 0 });
     this.list.addEventListener("click", (event) => this.clicked(event));
+    this.allButton = el("button", { type: "button", class: "small", hidden: true, onclick: () => this.focus(null) },
+      "Show all of it");
     this.moreButton = el("button", { type: "button", class: "small", hidden: true, onclick: () => this.onMore() });
     this.legend = el("p", { class: "legend" },
       PARTS.map(([name, words]) => el("span", {}, el("i", { class: `part ${name}` }), words)));
-    this.node = el("section", { class: "waterfall", "aria-label": "Timeline" },
+    this.node = el("section", { class: "waterfall", "aria-label": "Timeline" }, this.allButton,
       el("div", { class: "span head" }, el("span", {}, "what"), this.axis, el("span", { class: "num took" }, "took"),
         el("span", { class: "num tokens", title: "tokens read → written" }, "tokens"), el("span", { class: "note" }, "outcome")),
       this.list, el("div", { class: "row more" }, this.moreButton), this.legend);
@@ -177,15 +180,26 @@ class Waterfall {
   set(items, now, rest) {
     this.items = items;
     this.now = now;
-    this.scale = new TimeScale(items.filter((item) => !item.sum).map((item) => item.row), now);
+    const at = this.only === null ? -1 : items.findIndex((item) => item.key === this.only);
+    this.range = at < 0 ? [0, items.length] : [at, items[at].last ?? at + 1];
+    this.allButton.hidden = at < 0;
+    const rows = items.slice(...this.range).filter((item) => !item.sum).map((item) => item.row);
+    this.scale = new TimeScale(rows, now, at < 0 ? undefined : items[at].row.at);
+    this.rest = rest;
     this.draw();
     this.moreButton.hidden = rest <= 0;
     put(this.moreButton, `Show more of ${numberText(rest)} further rows`);
   }
 
+  // One row and what is inside of it, or all (null).
+  focus(key) {
+    this.only = key;
+    this.set(this.items, this.now, this.rest);
+  }
+
   visible() {
-    const out = [];
-    for (let i = 0; i < this.items.length && out.length < ROWS_MOST; i++) {
+    const out = [], [first, last] = this.range;
+    for (let i = first; i < last && out.length < ROWS_MOST; i++) {
       const item = this.items[i];
       out.push(item);
       if (item.group !== undefined && this.closed.has(item.group)) i = item.last - 1;
@@ -272,7 +286,8 @@ class Waterfall {
     const moments = this.scale.ticks(Math.max(2, Math.floor(this.axis.clientWidth / 64))).filter((moment) =>
       this.scale.at(moment) < 0.93);
     const marks = moments.map((moment) => {
-      const mark = el("span", {}, moment === 0 ? "0" : tookText(moment).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " "));
+      const since = moment - Math.max(0, this.scale.first);
+      const mark = el("span", {}, since < 1e-9 ? "0" : tookText(since).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " "));
       mark.style.left = `${(this.scale.at(moment) * 100).toFixed(2)}%`;
       return mark;
     });

@@ -346,7 +346,10 @@ test("a durable run is one tree of spans, below who began it, and the page finds
   local view = views.new { store = path }
   local found = view:look { run = "traced-1" }.trace
   local names = {}
-  for i, one in ipairs(view:look({ trace = found }).spans) do names[i] = ("%d %s"):format(one.depth, one.name) end
+  for i, one in ipairs(view:look({ trace = found.id }).spans) do
+    names[i] = ("%d %s"):format(one.depth, one.name)
+    if one.id == found.span then t.eq({ one.name, one.about }, { "run", "traced-1" }) end
+  end
   table.sort(names)
   t.eq(names, { "0 script", "1 run", "1 run.await", "1 run.start", "2 agent.run", "2 step", "3 llm.chat", "3 llm.chat",
     "3 tool.call" })

@@ -183,8 +183,15 @@ await run({
     await page.run(() => { location.hash = "#/runs/run/trip-rome"; });
     await page.until(() => [...document.querySelectorAll(".run-title a")].some((node) => node.textContent === "Its trace"));
     await page.click('.run-title a[href*="/trace/"]');
-    await page.until(() => [...document.querySelectorAll(".spans .name b")].filter((node) =>
-      node.textContent === "run").length > 3);
+    await page.until(() => document.querySelector('.spans [aria-selected="true"] .name')?.textContent.includes("trip-rome"));
+    const runs = () => [...document.querySelectorAll(".spans .name b")].filter((node) => node.textContent === "run").length;
+    assert(await page.run(runs) > 3, "the trace of all");
+    await page.until(() => document.querySelector(".detail .row button")?.textContent === "Only this part");
+    await page.click(".detail .row button");
+    await page.until(() => document.querySelectorAll(".spans .span").length < 10);
+    await shot(page, "part");
+    await page.click(".waterfall > button");
+    await page.until(() => document.querySelectorAll(".spans .span").length > 10);
     await page.press("j", "ArrowLeft");
     await shot(page, "trace");
     const id = await page.run(() => location.hash.split("/")[3]);

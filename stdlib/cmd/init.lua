@@ -52,12 +52,16 @@ M.verbs = {
   { name = "logs", summary = "show what was logged, with its traces", usage = "logs [ID|last] [--follow]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true, serves = true },
+  { name = "worker", summary = "take the runs of a file's workflows that hosts share", usage = "worker --engine URL FILE",
+    talks = true },
+  { name = "hosts", summary = "list the hosts that share runs", usage = "hosts [--engine URL]" },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
+  { name = "page", summary = "show a running host, or a store, in a browser", usage = "page [NAME|FILE]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
@@ -233,6 +237,18 @@ function M.announce(path)
     end
     if err then log.debug("this host cannot be looked into", { error = err.message }) end
   end, { name = "attach", system = true })
+end
+
+--- Put the flags into force that a program gave which holds this host (lua/embedder.lua).
+---@param words string[]
+---Raises `usage` for what is no flag of the runtime.
+function M.embed(words)
+  local flags, rest = runtime.split(words)
+  if rest[1] then
+    errors.raise("usage", ("stoke_options.flags: %s is no flag of the runtime"):format(rest[1]),
+      { hint = "stoke --help lists them" })
+  end
+  M.apply(flags, true)
 end
 
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end

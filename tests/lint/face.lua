@@ -4,12 +4,15 @@ local source = require "source"
 
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
-for name in ([[about approval channel combine coro effect endpoint env envfile errors frame hash heap journal json keeper keyfile
-   leftover mailbox modules names ordered overrun pure queue random redact reload runs schedule scope script secrets source stdio
+for name in ([[about approval channel combine coro effect endpoint engine env envfile errors frame hash heap journal json keeper
+   keyfile leftover mailbox
+   modules names ordered overrun pure queue random redact reload runs schedule scope script secrets source stdio
    store
    task terms testbed text traces vectors
+   history.runs history.traces
    cache.embedding cache.models cache.settings gate.budget gate.memory gate.notice gate.policy
-   gate.pool gate.retry gate.span gate.traceparent journal.place journal.plain runs.actors runs.code store.place store.plain
+   gate.pool gate.retry gate.span gate.traceparent journal.place journal.plain runs.actors runs.code runs.worker store.place
+   store.plain
    store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end

@@ -71,6 +71,12 @@ ifneq ($(shell $(PKG_CONFIG) --exists libseccomp 2>/dev/null && echo yes),)
   LIB_LIBS   += $(shell $(PKG_CONFIG) --libs libseccomp)
 endif
 
+# Engines of queues: without one, its URL says so.
+ifneq ($(shell $(PKG_CONFIG) --exists libnats 2>/dev/null && echo yes),)
+  LIB_CFLAGS += -DHAVE_NATS $(shell $(PKG_CONFIG) --cflags libnats)
+  LIB_LIBS   += $(if $(filter 0,$(DLOPEN)),$(shell $(PKG_CONFIG) --libs libnats))
+endif
+
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fno-omit-frame-pointer -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(EXTRA) \
           -iquote host $(LIB_CFLAGS) -MMD -MP
 # liblua is shared and our symbols are exported: C modules such as cjson.so find lua_* in the process.
@@ -97,6 +103,22 @@ $(BIN): $(HOST_OBJ) $(BUILD)/obj/embed.o
 # Everything but main(): C tests and fuzz targets take all of it, benchmarks only what they name.
 $(ENGINES): $(ENGINE_OBJ)
 	$(call quiet,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+# For programs of others (host/api/stoke.h): all but main(), of which only stoke_* can be seen. Its objects are a build of their own.
+SOVERSION := 0
+VERSION    = $(shell sed -n 's/^.define STOKE_VERSION "\(.*\)"/\1/p' host/base.h)
+
+.PHONY: lib
+lib: ## build libstoke, for C programs: build/libstoke.so
+	@.ci/packages build
+	+@$(again) BUILD='$(BUILD)/pic' EXTRA='$(EXTRA) -fPIC' OUT='$(BUILD)' '$(BUILD)/pic/lib'
+
+$(BUILD)/lib: $(ENGINE_OBJ) host/api/stoke.map
+	@mkdir -p '$(OUT)'
+	$(call quiet,LD,$(OUT)/libstoke.so)$(CC) $(CFLAGS) $(EXTRA) $(LDFLAGS) -pthread -shared -Wl,-soname,libstoke.so.$(SOVERSION) \
+	  -Wl,--version-script=host/api/stoke.map -o '$(OUT)/libstoke.so.$(SOVERSION)' $(ENGINE_OBJ) $(LIBS)
+	@ln -sf libstoke.so.$(SOVERSION) '$(OUT)/libstoke.so'
+	@touch $@
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/libraries
 	@mkdir -p $(@D)
@@ -153,7 +175,7 @@ TEST_ENV  = STOKE_BIN='$(BIN)' STOKE_BUILD='$(BUILD)' STOKE_NPM='$(NPM)'
 RUN_TESTS = $(TEST_ENV) $(BIN) test --internal $(TESTS)
 
 C_TESTS   := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*.c))
-PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c)) $(BUILD)/probe
+PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c)) $(BUILD)/probe $(BUILD)/embedding
 TLS_LIBS   = $(shell $(PKG_CONFIG) --libs openssl libuv)
 
 .PHONY: tests npm
@@ -168,6 +190,12 @@ $(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
 
 $(BUILD)/pty $(BUILD)/random: $(BUILD)/%: $(BUILD)/obj/tests/peers/%.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^
+
+# The example of libstoke, linked with its objects instead: the library is a build of its own (make lib).
+$(BUILD)/embedding: $(BUILD)/obj/docs/embedding.o $(ENGINE_OBJ)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/docs/embedding.o: CPPFLAGS += -Ihost/api
 
 # It stands for any program: no sanitizer of ours in it, and no library of ours.
 $(BUILD)/probe: $(wildcard tests/peers/probe/*.[ch])
@@ -314,6 +342,15 @@ install: all man docs ## install binary, manual page, guide and reference below 
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
 	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
 	install -m 644 docs/guide.md docs/figures.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
+
+.PHONY: install-lib
+install-lib: lib ## install libstoke, its header, pkg-config file and example below PREFIX
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
+	install -m 644 $(BUILD)/libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so.$(SOVERSION)'
+	ln -sf libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' host/api/stoke.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/stoke.pc'
+	install -m 644 host/api/stoke.h '$(DESTDIR)$(PREFIX)/include/stoke.h'
+	install -m 644 docs/embedding.c '$(DESTDIR)$(PREFIX)/share/doc/stoke/embedding.c'
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'

@@ -20,7 +20,7 @@ local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
-local M = { live = lives.live, typed = lives.typed }
+local M = { live = lives.live, typed = lives.typed, seen = lives.seen }
 
 ---@class stoke.runs.workflow
 ---@field name string

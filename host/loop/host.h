@@ -17,6 +17,7 @@ struct net;
 struct net_backend;
 struct httpd;
 struct store;
+struct nats_engine;
 struct server_class;
 struct console;
 struct tty;
@@ -98,6 +99,7 @@ struct host {
   struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
   struct store *store;
+  struct nats_engine *nats;
   const struct net_backend *const *net_backends; /* that there are, as state.c lists them; NULL ends each list */
   const struct server_class *const *server_classes;
   struct console *console;
@@ -122,6 +124,8 @@ struct host {
   } gc_pace;      /* how the heap is collected, see loop.c */
   bool gc_stress; /* a full collection before each resume */
   size_t gc_skipped;
+  bool embedded; /* in a program of others, see host/api/stoke.h: then nothing left to wait for is no deadlock but: */
+  bool idle;     /* until the next turn */
   bool stopping;
   int exit_code;
 };
@@ -140,6 +144,7 @@ static inline bool host_runnable(const struct host *h) {
 
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
+void host_turn(struct host *h); /* one turn of it: what is due, tasks, then the system, waiting where nothing else is left to do */
 void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
 void host_poll_init(struct host *h);
 void host_before_poll(struct host *h, enum before_poll when, struct poll_hook *hook); /* a no-op while it is wanted */

@@ -10,6 +10,7 @@ local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
 local scopes = require "core.scope"
+local spans = require "core.gate.span"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local texts = require "core.text"
@@ -34,6 +35,7 @@ local M = {}
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has released it
 ---@field lost? boolean another host has taken it: nothing more of it is written here
+---@field around? core.span of who began it: its span is below that one
 
 ---@type table<string, stoke.runs.live>
 M.live = {}
@@ -279,6 +281,19 @@ local function code_of(entry, parts, log, began)
   return code.of(run, definition, parts.sources, stays)
 end
 
+--- Do it, inside of its span: all of a run is one tree, whoever resumes it.
+local function traced(entry, journal, f)
+  local run = entry.run
+  local seen <close> = spans.on and spans.enter("run", run.id, entry.around) or nil
+  if seen then
+    seen.facts = { workflow = run.workflow }
+    spans.inside(seen)
+  end
+  local results = journal:run(f, run.input, entry.prepared)
+  if seen then seen.failed = results.err end
+  return results
+end
+
 local live
 
 --- From a snapshot: what came before it is dropped.
@@ -344,7 +359,7 @@ live = function(entry)
   if entry.suspended then return end
   mail.watch(store, entry, mail.read)
   tasks.spawn(mail.read, { system = true, name = "mail" }, entry)
-  local results = journal:run(f, run.input, entry.prepared)
+  local results = traced(entry, journal, f)
   local anew = journal.anew
   if anew and not results.err and not entry.suspended then return begin_anew(entry, anew, log) end
   finish(entry, results, log, definition)
@@ -407,7 +422,7 @@ function M.begin(store, run, definition, given, stays)
   if not mine then return nil end
   M.parked[run.id] = nil
   entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new(),
-    given = given, stays = stays }
+    given = given, stays = stays, around = spans.on and spans.around() or nil }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

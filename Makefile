@@ -71,6 +71,12 @@ ifneq ($(shell $(PKG_CONFIG) --exists libseccomp 2>/dev/null && echo yes),)
   LIB_LIBS   += $(shell $(PKG_CONFIG) --libs libseccomp)
 endif
 
+# Without it the engine postgres:// says what is missing.
+ifneq ($(shell $(PKG_CONFIG) --exists libpq 2>/dev/null && echo yes),)
+  LIB_CFLAGS += -DHAVE_LIBPQ $(shell $(PKG_CONFIG) --cflags libpq)
+  LIB_LIBS   += $(if $(filter 0,$(DLOPEN)),$(shell $(PKG_CONFIG) --libs libpq))
+endif
+
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fno-omit-frame-pointer -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(EXTRA) \
           -iquote host $(LIB_CFLAGS) -MMD -MP
 # liblua is shared and our symbols are exported: C modules such as cjson.so find lua_* in the process.

@@ -18,13 +18,14 @@ local REQUIRES = {
 -- base.h. `lua`: may it name Lua?
 local ROOMS = {
   [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "net", "store", "sys" }, lua = true },
-  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "net", "store", "sys" }, lua = true },
+  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "net", "pg", "store", "sys" }, lua = true },
   embed = { uses = {}, lua = true },
   fence = { uses = { "embed", "loop", "sys" }, lua = false },
   httpd = { uses = { "loop" }, lua = false },
   json = { uses = { "loop" }, lua = false },
   loop = { uses = { "embed" }, lua = true },
   net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
+  pg = { uses = { "loop" }, lua = false },
   store = { uses = { "loop" }, lua = false },
   sys = { uses = { "loop" }, lua = false },
 }
@@ -39,6 +40,7 @@ local LIBRARIES = {
   { header = "^curl/", owners = { "^host/net/net_curl" }, mend = "talk to it through host/net/net.h" },
   { header = "^microhttpd", owners = { "^host/httpd/" }, mend = "talk to it through host/httpd/httpd.h" },
   { header = "^sqlite3", owners = { "^host/store/" }, mend = "talk to it through host/store/store.h" },
+  { header = "^libpq", owners = { "^host/pg/" }, mend = "talk to it through host/pg/pg.h" },
   { header = "^openssl/", owners = { "^host/sys/hash" }, mend = "talk to it through host/sys/hash.h" },
 }
 

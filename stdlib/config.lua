@@ -116,6 +116,7 @@ local function env_layer(getenv, out, problems)
   leaf("STOKE_MAX_MEMORY", "memory", function(v) return { max_memory = v } end)
   leaf("STOKE_STORE", "string", function(v) return { store = v } end)
   leaf("STOKE_SIM", "sim", function(v) return { sim = v } end)
+  leaf("STOKE_ENGINE", "string", function(v) return { engine = v } end)
 end
 
 local function user_file(getenv)

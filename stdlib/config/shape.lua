@@ -52,6 +52,7 @@ local SHAPE = {
   max_memory = "memory",
   store = "string",
   traces = "traces",
+  engine = "string",
   sim = "sim",
 }
 -- How a model is sampled: in a profile by name, and in the profile of a model, for calls that do not say.

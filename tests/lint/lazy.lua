@@ -33,6 +33,8 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.traces.compare stoke.traces.otlp stoke.world.file stoke.eval.words stoke.eval.junit
   stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
+-- What carries queues: the one that a URL names.
+add("engines", "core.engine.")
 -- Words for errors.
 add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.

@@ -1,0 +1,376 @@
+--- Streams of the local engine, in SQL: publishing, claiming, settling. All of it runs inside a turn (lua/engine/local/turn.lua).
+
+local json = require "core.json"
+local wall = require "host.time".wall
+
+local M = {}
+
+-- of work.state
+local OPEN <const>, BEHIND <const>, DONE <const>, DEAD <const> = 0, 1, 2, 3
+--- Bytes of values that come with their rows; longer ones are fetched one by one. Bytes of one claim, about.
+local SMALL <const>, HEAP <const> = 64 << 10, 16 << 20
+--- Items that a group holds back because of an earlier one of their key, at most: it looks no further then.
+local WINDOW <const> = 10000
+
+local null = json.null
+local function given(value) if value ~= null then return value end end
+
+-- ---- names ------------------------------------------------------------------------------------------------------------------
+
+--- The number of a stream, which is made where it is not there.
+local function stream_of(turn, name)
+  local row = turn:rows("SELECT id, last FROM streams WHERE name=?", { name })[1]
+  row = row or turn:rows("INSERT INTO streams (name) VALUES (?) RETURNING id, last", { name })[1]
+  return row[1], row[2]
+end
+
+local function group_of(turn, stream, name, from)
+  local id, last = stream_of(turn, stream)
+  local row = turn:rows("SELECT id, next, fence FROM groups WHERE stream=? AND name=?", { id, name })[1]
+  if not row then
+    local next = from == "new" and last + 1 or math.type(from) == "integer" and from or 1
+    row = turn:rows("INSERT INTO groups (stream,name,next) VALUES (?,?,?) RETURNING id, next, fence", { id, name, next })[1]
+  end
+  return { id = row[1], stream = id, next = row[2], fence = row[3] }
+end
+
+-- ---- publishing -------------------------------------------------------------------------------------------------------------
+
+local function known_ids(turn, stream, items)
+  local ids, known = {}, {}
+  for i, item in ipairs(items) do ids[i] = item.id end
+  local rows = turn:rows("SELECT id FROM items WHERE stream=? AND id IN (SELECT value FROM json_each(?))",
+    { stream, json.encode(json.array(ids)) })
+  for _, row in ipairs(rows) do known[row[1]] = true end
+  return known
+end
+
+--- Publish items to one stream.
+---@param turn core.engine.turn
+---@param about { stream: string, items: core.engine.item[] }
+---@return boolean[]
+function M.publish(turn, about)
+  local stream, last = stream_of(turn, about.stream)
+  local known, news = known_ids(turn, stream, about.items), {}
+  local first = last
+  for i, item in ipairs(about.items) do
+    news[i] = not known[item.id]
+    if news[i] then
+      known[item.id], last = true, last + 1
+      turn:add('INSERT INTO items (stream,"offset",id,key,v,size,value) VALUES (?,?,?,?,?,?,?)', stream, last, item.id, item.key,
+        item.v, #item.value, item.value)
+    end
+  end
+  if last > first then
+    turn:add("UPDATE streams SET last=? WHERE id=?", last, stream)
+    turn.changed[about.stream] = true
+  end
+  return news
+end
+
+-- ---- settling ---------------------------------------------------------------------------------------------------------------
+
+--- The next item of a key may be lent: no other of it is open.
+local NEXT <const> = [[
+UPDATE work SET state=0, due=?3 WHERE grp=?1 AND
+  "offset"=(SELECT min("offset") FROM work WHERE grp=?1 AND key=?2 AND state=1) AND
+  NOT EXISTS (SELECT 1 FROM work WHERE grp=?1 AND key=?2 AND state=0)]]
+
+local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, value=?, reason=? WHERE grp=? AND "offset"=?'
+local AGAIN <const> = 'UPDATE work SET due=?, fence=?, tries=?, reason=? WHERE grp=? AND "offset"=?'
+
+--- Is this what the claim itself did before?
+local function repeated(s, state, fence)
+  if s.state == "done" then return state == DONE and fence == s.claim.fence end
+  if s.state == "dead" then return state == DEAD and fence == s.claim.fence end
+  return state == OPEN and fence == -s.claim.fence
+end
+
+local function settle_one(turn, group, s, row, now)
+  local offset = s.claim.offset
+  if s.state == "done" or s.state == "dead" then
+    turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value, s.reason, group, offset)
+    if row.key then turn:add(NEXT, group, row.key, now) end
+  else
+    local tries = s.state == "back" and row.tries - 1 or row.tries
+    turn:add(AGAIN, now + (s.delay or 0), -s.claim.fence, tries, s.reason, group, offset)
+  end
+end
+
+local FIND <const> = [[
+SELECT "offset",state,fence,key,tries FROM work WHERE grp=? AND "offset" IN (SELECT value FROM json_each(?))]]
+
+--- What the table says of claims of one group, by offset.
+local function work_of(turn, group, list)
+  local offsets, rows = {}, {}
+  for i, s in ipairs(list) do offsets[i] = s.claim.offset end
+  local found = turn:rows(FIND, { group, json.encode(json.array(offsets)) })
+  for _, row in ipairs(found) do rows[row[1]] = { state = row[2], fence = row[3], key = given(row[4]), tries = row[5] } end
+  return rows
+end
+
+local function each_group(list, f)
+  local order, by = {}, {}
+  for i, s in ipairs(list) do
+    local name = s.claim.stream .. "\0" .. s.claim.group
+    if not by[name] then
+      by[name] = {}
+      order[#order + 1] = by[name]
+    end
+    table.insert(by[name], s)
+    by[name][-#by[name]] = i -- where it stands in the list
+  end
+  for _, own in ipairs(order) do f(own[1].claim.stream, own[1].claim.group, own) end
+end
+
+--- Settle claims, and publish what they hand over.
+---@param turn core.engine.turn
+---@param list core.engine.settlement[]
+---@return boolean[]
+function M.settle(turn, list)
+  local now, good, streams, handed = wall(), {}, {}, {}
+  each_group(list, function(stream, name, own)
+    local group = group_of(turn, stream, name).id
+    local rows = work_of(turn, group, own)
+    for i, s in ipairs(own) do
+      local row = rows[s.claim.offset]
+      local mine = row and row.state == OPEN and row.fence == s.claim.fence
+      good[own[-i]] = mine or row and repeated(s, row.state, row.fence) or false
+      if mine then
+        settle_one(turn, group, s, row, now)
+        row.state = -1 -- once in a list
+        turn.changed[stream] = true
+        for _, item in ipairs(s.publish or {}) do
+          if not handed[item.stream] then
+            handed[item.stream] = {}
+            streams[#streams + 1] = item.stream
+          end
+          table.insert(handed[item.stream], item)
+        end
+      end
+    end
+  end)
+  for _, stream in ipairs(streams) do M.publish(turn, { stream = stream, items = handed[stream] }) end
+  return good
+end
+
+-- ---- claiming ---------------------------------------------------------------------------------------------------------------
+
+local DUE <const> = [[
+SELECT w."offset",w.tries,i.id,w.key,i.v,i.size,CASE WHEN i.size<=?4 THEN i.value END,w.fence
+FROM work w JOIN items i ON i.stream=?2 AND i."offset"=w."offset"
+WHERE w.grp=?1 AND w.state=0 AND w.due<=?3 ORDER BY w.due,w."offset" LIMIT ?5]]
+
+local FRESH <const> = [[
+SELECT i."offset",0,i.id,i.key,i.v,i.size,CASE WHEN i.size<=?4 THEN i.value END,
+  i.key IS NOT NULL AND EXISTS (SELECT 1 FROM work w WHERE w.grp=?1 AND w.key=i.key AND w.state<2)
+FROM items i WHERE i.stream=?2 AND i."offset">=?3 AND i.value IS NOT NULL ORDER BY i."offset" LIMIT ?5]]
+
+local INSERT <const> = 'INSERT INTO work (grp,"offset",key,state,due,fence,tries) VALUES (?,?,?,?,?,?,?)'
+
+---@class core.engine.local.lending a claim as it grows
+---@field q table
+---@field group table
+---@field fence integer
+---@field now number
+---@field claims core.engine.claim[]
+---@field bytes integer
+
+local function full(l, size)
+  return #l.claims >= l.q.n or (l.claims[1] and l.bytes + size > HEAP)
+end
+
+--- A row of DUE or FRESH is lent.
+local function lend(turn, l, row)
+  local value = row[7]
+  if value == null then
+    value = turn:rows('SELECT value FROM items WHERE stream=? AND "offset"=?', { l.group.stream, row[1] })[1][1]
+  end
+  l.bytes = l.bytes + row[6]
+  l.claims[#l.claims + 1] = { stream = l.q.stream, group = l.q.group, offset = row[1], try = row[2] + 1, id = row[3],
+    key = given(row[4]), v = row[5], value = value, fence = l.fence }
+end
+
+--- Items that were lent before, or stood behind another of their key.
+local function claim_due(turn, l)
+  local group, q = l.group.id, l.q
+  for _, row in ipairs(turn:rows(DUE, { group, l.group.stream, l.now, SMALL, q.n })) do
+    if row[8] > 0 and row[2] >= q.tries then -- nobody gave it back: whoever had it died of it, perhaps
+      turn:add(SETTLE, DEAD, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
+      if given(row[4]) then turn:add(NEXT, group, row[4], l.now) end
+      l.again = true
+    elseif full(l, row[6]) then
+      return
+    else
+      turn:add('UPDATE work SET due=?, fence=?, tries=tries+1 WHERE grp=? AND "offset"=?', l.now + q.lease, l.fence, group, row[1])
+      lend(turn, l, row)
+    end
+  end
+end
+
+local function held_back(turn, group)
+  return turn:rows("SELECT count(*) FROM work WHERE grp=? AND state=1 AND key IS NOT NULL", { group })[1][1]
+end
+
+--- One look at items that were never lent; false: there are no more, or no more can be taken.
+local function claim_fresh(turn, l)
+  local group, q = l.group, l.q
+  local rows, seen = turn:rows(FRESH, { group.id, group.stream, group.next, SMALL, q.n }), {}
+  for _, row in ipairs(rows) do
+    local key = given(row[4])
+    local behind = key and (row[8] == 1 or seen[key])
+    if key then seen[key] = true end
+    if behind then
+      l.held = l.held or held_back(turn, group.id)
+      if l.held >= WINDOW then return false end
+      l.held = l.held + 1
+      turn:add(INSERT, group.id, row[1], key, BEHIND, nil, 0, 0)
+    else
+      if full(l, row[6]) then return false end
+      turn:add(INSERT, group.id, row[1], key, OPEN, l.now + q.lease, l.fence, 1)
+      lend(turn, l, row)
+    end
+    group.next = row[1] + 1
+  end
+  return #rows == q.n and #l.claims < q.n
+end
+
+--- Lend items to a reader.
+---@param turn core.engine.turn
+---@param q table as core.engine's claim
+---@return core.engine.claim[]
+---@return number|nil due when the next one may be lent, where there was none
+function M.claim(turn, q)
+  local group = group_of(turn, q.stream, q.group, q.from)
+  local l = { q = q, group = group, fence = group.fence + 1, now = wall(), claims = {}, bytes = 0 }
+  repeat
+    l.again = false
+    claim_due(turn, l)
+  until not l.again or #l.claims >= q.n
+  local next = group.next
+  while #l.claims < q.n and claim_fresh(turn, l) do end
+  if l.claims[1] or group.next ~= next then
+    turn:add("UPDATE groups SET next=?, fence=? WHERE id=?", group.next, l.fence, group.id)
+  end
+  if l.claims[1] then return l.claims end
+  return l.claims, given(turn:rows("SELECT min(due) FROM work WHERE grp=? AND state=0", { group.id })[1][1])
+end
+
+--- Lend for longer.
+---@param turn core.engine.turn
+---@param about { claims: core.engine.claim[], lease: number }
+---@return core.engine.claim[] lost
+function M.renew(turn, about)
+  local due, lost, list = wall() + about.lease, {}, {}
+  for i, claim in ipairs(about.claims) do list[i] = { claim = claim } end
+  each_group(list, function(stream, name, own)
+    local group = group_of(turn, stream, name).id
+    local rows = work_of(turn, group, own)
+    for _, s in ipairs(own) do
+      local row = rows[s.claim.offset]
+      if row and row.state == OPEN and row.fence == s.claim.fence then
+        turn:add('UPDATE work SET due=? WHERE grp=? AND "offset"=?', due, group, s.claim.offset)
+      else
+        lost[#lost + 1] = s.claim
+      end
+    end
+  end)
+  return lost
+end
+
+-- ---- going back -------------------------------------------------------------------------------------------------------------
+
+---@param turn core.engine.turn
+---@param about { stream: string, group: string, offset: integer }
+---@return true
+function M.rewind(turn, about)
+  local group = group_of(turn, about.stream, about.group).id
+  turn:add('DELETE FROM work WHERE grp=? AND "offset">=?', group, about.offset)
+  turn:add("UPDATE groups SET next=? WHERE id=?", about.offset, group)
+  turn.changed[about.stream] = true
+  return true
+end
+
+local REVIVE <const> = [[
+UPDATE work SET tries=0, fence=0, value=NULL, reason=NULL, state=CASE WHEN key IS NULL THEN 0 ELSE 1 END,
+  due=CASE WHEN key IS NULL THEN ?2 END
+WHERE grp=?1 AND state=3 AND EXISTS (SELECT 1 FROM items i WHERE i.stream=?4 AND i."offset"=work."offset" AND i.value IS NOT NULL
+  AND (?3 IS NULL OR i.id IN (SELECT value FROM json_each(?3))))
+RETURNING key]]
+
+---@param turn core.engine.turn
+---@param about { stream: string, group: string, ids?: string[] }
+---@return integer revived
+function M.revive(turn, about)
+  local group, now = group_of(turn, about.stream, about.group), wall()
+  local ids = about.ids and json.encode(json.array(about.ids)) or null
+  local rows, keys = turn:rows(REVIVE, { group.id, now, ids, group.stream }), {}
+  for _, row in ipairs(rows) do
+    if given(row[1]) and not keys[row[1]] then
+      keys[row[1]] = true
+      turn:add(NEXT, group.id, row[1], now)
+    end
+  end
+  turn.changed[about.stream] = true
+  return #rows
+end
+
+local TRIM <const> = [[
+UPDATE items SET value=NULL WHERE stream=?1 AND "offset"<?2 AND value IS NOT NULL AND NOT EXISTS (SELECT 1 FROM groups g
+  WHERE g.stream=?1 AND (g.next<=items."offset" OR EXISTS (SELECT 1 FROM work w
+    WHERE w.grp=g.id AND w."offset"=items."offset" AND w.state<2))) RETURNING "offset"]]
+
+---@param turn core.engine.turn
+---@param about { stream: string, before: integer }
+---@return integer trimmed
+function M.trim(turn, about)
+  return #turn:rows(TRIM, { (stream_of(turn, about.stream)), about.before })
+end
+
+-- ---- looking ----------------------------------------------------------------------------------------------------------------
+
+--- { sql, a function that makes a record of a row }, for readers outside of turns.
+M.READ = { [[
+SELECT i."offset",i.id,i.key,i.v,i.value FROM items i WHERE i.stream=(SELECT id FROM streams WHERE name=?) AND i."offset">=?
+  AND i.value IS NOT NULL ORDER BY i."offset" LIMIT ?]], function(row)
+  return { offset = row[1], id = row[2], key = given(row[3]), v = row[4], value = row[5] }
+end }
+
+M.OUTCOMES = { [[
+SELECT w."offset",i.id,w.key,w.state,w.tries,w.value,w.reason FROM streams s JOIN groups g ON g.stream=s.id
+  JOIN work w ON w.grp=g.id LEFT JOIN items i ON i.stream=s.id AND i."offset"=w."offset"
+WHERE s.name=? AND g.name=? AND w."offset">=? AND w.state>=2 ORDER BY w."offset" LIMIT ?]], function(row)
+  return { offset = row[1], id = given(row[2]), key = given(row[3]), state = row[4] == DONE and "done" or "dead", tries = row[5],
+    value = given(row[6]), reason = given(row[7]) }
+end }
+
+local STREAMS <const> = [[
+SELECT s.name,s.last,(SELECT count(*) FROM items i WHERE i.stream=s.id AND i.value IS NOT NULL),g.name,
+  (SELECT count(*) FROM items i WHERE i.stream=s.id AND i."offset">=g.next AND i.value IS NOT NULL)
+    +count(*) FILTER (WHERE w.state=1 OR w.state=0 AND (w.fence<=0 OR w.due<=?1)),
+  count(*) FILTER (WHERE w.state=0 AND w.fence>0 AND w.due>?1),count(*) FILTER (WHERE w.state=2),count(*) FILTER (WHERE w.state=3)
+FROM streams s LEFT JOIN groups g ON g.stream=s.id LEFT JOIN work w ON w.grp=g.id
+GROUP BY s.id,g.id ORDER BY s.name,g.name]]
+
+---@param db userdata
+---@return table[]|nil
+---@return stoke.error|nil err
+function M.streams(db)
+  local found, err = db:query(STREAMS, { wall() })
+  if not found then return nil, err end
+  local list, by = {}, {}
+  for _, row in ipairs(found.rows) do
+    local stream = by[row[1]]
+    if not stream then
+      stream = { stream = row[1], last = row[2], items = row[3], groups = {} }
+      by[row[1]] = stream
+      list[#list + 1] = stream
+    end
+    if given(row[4]) then
+      table.insert(stream.groups, { group = row[4], waiting = row[5], lent = row[6], done = row[7], dead = row[8] })
+    end
+  end
+  return list
+end
+
+return M

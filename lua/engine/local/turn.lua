@@ -1,0 +1,122 @@
+--- Transactions of the local engine. What tasks ask for at the same moment is done in one, so that all of them share one write to
+--- the
+--- disk; where that fails each is done alone, and the error is that of who caused it.
+
+local engine = require "host.store"
+local errors = require "core.errors"
+local host = require "host.task"
+local tasks = require "core.task"
+
+local M = {}
+
+--- Operations in one transaction, at most.
+local TOGETHER <const> = 500
+
+---@class core.engine.turn one transaction
+---@field tx userdata
+---@field batch userdata statements that wait to be run together
+---@field changed table<string, true> what others wait for, and has changed
+local Turn = {}
+Turn.__index = Turn
+
+--- Run a statement, and see its rows. Raises.
+---@param sql string
+---@param params? any[]
+---@return any[][]
+function Turn:rows(sql, params)
+  if #self.batch > 0 then errors.check(self.tx:batch(self.batch)) end
+  return errors.check(self.tx:run(sql, params)).rows
+end
+
+--- Run a statement with the next rows(), or at the end.
+---@param sql string
+function Turn:add(sql, ...) self.batch:add(sql, ...) end
+
+---@class core.engine.turns
+---@field db userdata
+---@field pending table[]
+---@field running boolean
+local Turns = {}
+Turns.__index = Turns
+
+---@param db userdata of host.store
+---@param on_change fun(changed: table<string, true>) called when a transaction is on the disk
+---@return core.engine.turns
+function M.new(db, on_change) return setmetatable({ db = db, pending = {}, running = false, on_change = on_change }, Turns) end
+
+--- Do all of a list in one transaction: nil, or an error and nothing of it is done.
+local function together(self, list)
+  local tx <close>, err = self.db:begin()
+  if not tx then return err end
+  local turn = setmetatable({ tx = tx, batch = engine.batch(), changed = {} }, Turn)
+  local ok, raised = pcall(function()
+    for _, op in ipairs(list) do op.value, op.more = op.f(turn, op.about) end
+    if #turn.batch > 0 then errors.check(tx:batch(turn.batch)) end
+  end)
+  if not ok then
+    tx:rollback()
+    return errors.wrap(raised)
+  end
+  ok, err = tx:commit()
+  if not ok then return err end
+  self.on_change(turn.changed)
+end
+
+local function finish(op, err)
+  op.over, op.err = true, err
+  if op.gone then
+    if op.undo and not err then op.undo(op.value) end
+  elseif op.task.co then
+    host.wake(op.task.co)
+  end
+end
+
+local function run(self)
+  while self.pending[1] do
+    local list = self.pending
+    self.pending = {}
+    if #list > TOGETHER then
+      table.move(list, TOGETHER + 1, #list, 1, self.pending)
+      list = table.move(list, 1, TOGETHER, 1, {})
+    end
+    local err = together(self, list)
+    for _, op in ipairs(list) do
+      local own = err
+      if err and list[2] and not op.gone then own = together(self, { op }) end
+      finish(op, own)
+    end
+  end
+  self.running = false
+end
+
+--- Do something in a transaction.
+---@param f fun(turn: core.engine.turn, about: any): any, any raises what fails; may be called again
+---@param about any
+---@param undo? fun(value: any) what is done with its value where nobody waits for it any more
+---@return any value nil and an error
+---@return any more
+function Turns:take(f, about, undo)
+  local op = { f = f, about = about, undo = undo, task = host.enter "queue", over = false, gone = false }
+  table.insert(self.pending, op)
+  if not self.running then
+    self.running = true
+    tasks.spawn(run, { system = true, name = "queue" }, self)
+  end
+  while not op.over do
+    local woken, err = host.park("queue")
+    if woken == nil and not op.over then
+      op.gone = true
+      for i, other in ipairs(self.pending) do
+        if other == op then
+          table.remove(self.pending, i)
+          break
+        end
+      end
+      return nil, err
+    end
+  end
+  if op.err then return nil, op.err end
+  return op.value, op.more
+end
+
+return M

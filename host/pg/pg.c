@@ -53,7 +53,7 @@ static void end_job(struct pg_job *job, const struct err *why, bool unsure) {
   job->done(job);
 }
 
-static void tell(struct pg *c) {
+void pg_wake(struct pg *c) {
   struct pg_wait *w = c->waiter;
   c->waiter = NULL;
   if (w) w->ready(w);
@@ -83,7 +83,7 @@ void pg_lose(struct pg *c, const struct err *why) {
     end_job(job, why, true);
     job = next;
   }
-  tell(c);
+  pg_wake(c);
   pg_release(c);
 }
 
@@ -157,11 +157,8 @@ bool pg_watch(struct pg *c, int events) {
   }
   if (c->polled != events) uv_poll_start(&c->poll->uv, events, on_poll);
   c->polled = events;
-  /* what is under way counts as in flight, so that a connection at rest keeps no process */
-  if (c->state == PG_READY && !c->waiter)
-    uv_unref((uv_handle_t *)&c->poll->uv);
-  else
-    uv_ref((uv_handle_t *)&c->poll->uv);
+  /* what is under way counts as in flight; a connection at rest, or one that is listened to, keeps no process */
+  if (c->state == PG_READY) uv_unref((uv_handle_t *)&c->poll->uv);
   return true;
 }
 
@@ -306,19 +303,11 @@ void pg_note_free(struct pg *c, char *note) {
 bool pg_await(struct pg *c, struct pg_wait *wait) {
   if (c->waiter) return false;
   c->waiter = wait;
-  if (c->poll) uv_ref((uv_handle_t *)&c->poll->uv);
   return true;
 }
 
 void pg_forget(struct pg *c, struct pg_wait *wait) {
-  if (c->waiter != wait) return;
-  c->waiter = NULL;
-  if (c->poll && c->state == PG_READY) uv_unref((uv_handle_t *)&c->poll->uv);
-}
-
-void pg_wake(struct pg *c) {
-  tell(c);
-  if (c->poll && c->state == PG_READY) uv_unref((uv_handle_t *)&c->poll->uv);
+  if (c->waiter == wait) c->waiter = NULL;
 }
 
 void pg_clock(struct pg *c) {

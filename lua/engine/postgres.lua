@@ -161,10 +161,11 @@ local function settle_part(self, list)
   local function of(name) return function(s) return s.claim[name] end end
   local function item(name) return function(o) return o.item[name] end end
   return self:flags(SETTLE, column(list, "text", of "stream"), column(list, "text", of "group"),
-    column(list, "bigint", of "offset"), column(list, "bigint", of "fence"), column(list, "text", field "state"), column(list, "bytea", field "value"),
-    column(list, "text", field "reason"), column(list, "float8", function(s) return s.delay or 0 end),
-    column(out, "bigint", field "n"), column(out, "text", item "stream"), column(out, "text", item "id"),
-    column(out, "text", item "key"), column(out, "bytea", item "value"), column(out, "bigint", item "v"))
+    column(list, "bigint", of "offset"), column(list, "bigint", of "fence"), column(list, "text", field "state"),
+    column(list, "bytea", field "value"), column(list, "text", field "reason"),
+    column(list, "float8", function(s) return s.delay or 0 end), column(out, "bigint", field "n"),
+    column(out, "text", item "stream"), column(out, "text", item "id"), column(out, "text", item "key"),
+    column(out, "bytea", item "value"), column(out, "bigint", item "v"))
 end
 
 local function bytes_of(s)

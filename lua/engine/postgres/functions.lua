@@ -52,29 +52,31 @@ END $$]],
   "COMMENT ON FUNCTION stoke.publish IS 'Publish items; false: an id was known, and nothing was done. called: a number of \z
     this call, so that it may be repeated where its answer was lost'",
 
-  [[CREATE FUNCTION stoke.promote(of integer, keys text[]) RETURNS void LANGUAGE sql AS $$
-  UPDATE stoke.work w SET state = (CASE WHEN w.due > clock_timestamp() THEN 'later' ELSE 'ready' END)::stoke.state
-  FROM (SELECT DISTINCT unnest(keys)) k(key)
-  WHERE w.grp = of AND w.state = 'behind' AND w.seq = (SELECT x.seq FROM stoke.work x
-      WHERE x.grp = of AND x.key = k.key AND x.state < 'done' ORDER BY x.seq LIMIT 1)
-    AND NOT EXISTS (SELECT 1 FROM stoke.work x WHERE x.grp = of AND x.key = k.key AND x.state < 'behind')
-$$]],
+  [[CREATE FUNCTION stoke.promote(of integer, keys text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE one text; first bigint;
+BEGIN
+  FOREACH one IN ARRAY coalesce(keys, '{}') LOOP
+    SELECT w.seq INTO first FROM stoke.work w WHERE w.grp = of AND w.key = one AND w.state < 'done' ORDER BY w.seq LIMIT 1;
+    UPDATE stoke.work w SET state = (CASE WHEN w.due > clock_timestamp() THEN 'later' ELSE 'ready' END)::stoke.state
+      WHERE w.grp = of AND w.seq = first AND w.state = 'behind'
+        AND NOT EXISTS (SELECT 1 FROM stoke.work x WHERE x.grp = of AND x.key = one AND x.state < 'behind' AND x.state < 'done');
+  END LOOP;
+END $$]],
   "COMMENT ON FUNCTION stoke.promote IS 'The first open item of each key may be lent, unless another one of it is'",
 
   [[CREATE FUNCTION stoke.expire(of integer, most_tries integer) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE keys text[];
+DECLARE at timestamptz := clock_timestamp(); over bigint[]; keys text[]; -- a clock in a condition is no index's
 BEGIN
-  WITH over AS (SELECT seq FROM stoke.work WHERE grp = of AND state IN ('lent', 'later') AND due <= clock_timestamp()
-      ORDER BY due LIMIT 1000 FOR UPDATE SKIP LOCKED),
-    changed AS (UPDATE stoke.work w SET
-        state = (CASE WHEN w.state = 'lent' AND w.tries >= most_tries THEN 'dead' WHEN w.key IS NULL THEN 'ready' ELSE 'behind'
-          END)::stoke.state,
-        settled = CASE WHEN w.state = 'lent' AND w.tries >= most_tries THEN 'dead' ELSE w.settled END,
-        reason = CASE WHEN w.state = 'lent' AND w.tries >= most_tries THEN 'its lease ran out ' || w.tries || ' times'
-          ELSE w.reason END
-      FROM over WHERE w.grp = of AND w.seq = over.seq RETURNING w.key)
-    SELECT array_agg(key) FILTER (WHERE key IS NOT NULL) INTO keys FROM changed;
-  IF keys IS NOT NULL THEN PERFORM stoke.promote(of, keys); END IF;
+  SELECT array_agg(x.seq) INTO over FROM (SELECT w.seq FROM stoke.work w
+    WHERE w.grp = of AND w.state IN ('lent', 'later') AND w.due <= at
+    ORDER BY w.due LIMIT 1000 FOR UPDATE SKIP LOCKED) x;
+  UPDATE stoke.work w SET state = 'dead', settled = 'dead', reason = 'its lease ran out ' || w.tries || ' times'
+    WHERE w.grp = of AND w.seq = ANY (over) AND w.state = 'lent' AND w.tries >= most_tries;
+  UPDATE stoke.work w SET state = (CASE WHEN w.key IS NULL THEN 'ready' ELSE 'behind' END)::stoke.state
+    WHERE w.grp = of AND w.seq = ANY (over) AND w.state IN ('lent', 'later');
+  SELECT array_agg(DISTINCT w.key) FILTER (WHERE w.key IS NOT NULL) INTO keys FROM stoke.work w
+    WHERE w.grp = of AND w.seq = ANY (over);
+  PERFORM stoke.promote(of, keys);
 END $$]],
   "COMMENT ON FUNCTION stoke.expire IS 'Items whose lease or delay is over may be lent again; or are dead, after so many tries'",
 
@@ -108,11 +110,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
   of integer := stoke.group_of(stream_name, group_name, begin_at);
   from_stream integer;
+  taken bigint[];
   locked boolean := false;
-  number bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+  at timestamptz := clock_timestamp();
+  number bigint := extract(epoch FROM at) * 1000000;
 BEGIN
   SELECT g.stream INTO from_stream FROM stoke.groups g WHERE g.id = of;
-  IF EXISTS (SELECT 1 FROM stoke.work w WHERE w.grp = of AND w.state IN ('lent', 'later') AND w.due <= clock_timestamp()) THEN
+  IF EXISTS (SELECT 1 FROM stoke.work w WHERE w.grp = of AND w.state IN ('lent', 'later') AND w.due <= at) THEN
     PERFORM pg_advisory_xact_lock(1937010539, of);
     locked := true;
     PERFORM stoke.expire(of, most_tries);
@@ -125,17 +129,16 @@ BEGIN
     END IF;
     EXIT WHEN NOT stoke.open(of, greatest(most, 1000));
   END LOOP;
+  SELECT array_agg(x.seq) INTO taken FROM (SELECT w.seq FROM stoke.work w WHERE w.grp = of AND w.state = 'ready'
+    ORDER BY w.seq LIMIT most FOR UPDATE SKIP LOCKED) x;
+  SELECT array_agg(x.seq) INTO taken FROM (SELECT i.seq, sum(octet_length(i.value)) OVER (ORDER BY i.seq) - octet_length(i.value)
+    AS before FROM stoke.items i WHERE i.stream = from_stream AND i.seq = ANY (taken)) x WHERE x.before < most_bytes;
   RETURN QUERY
-    WITH picked AS MATERIALIZED (
-        SELECT w.seq, w.key, i.id, i.v, i.value, octet_length(i.value) AS size
-        FROM stoke.work w JOIN stoke.items i ON i.stream = from_stream AND i.seq = w.seq
-        WHERE w.grp = of AND w.state = 'ready' ORDER BY w.seq LIMIT most FOR UPDATE OF w SKIP LOCKED),
-      room AS (SELECT p.*, sum(p.size) OVER (ORDER BY p.seq) - p.size AS before FROM picked p),
-      lent AS (UPDATE stoke.work w SET state = 'lent', due = clock_timestamp() + lease * interval '1 second', tries = w.tries + 1,
-          fence = greatest(w.fence + 1, number), settled = NULL
-        FROM room r WHERE w.grp = of AND w.seq = r.seq AND r.before < most_bytes RETURNING w.seq, w.tries, w.fence)
-    SELECT r.seq, r.id, r.key, r.v, l.tries, l.fence, r.value, NULL::float8
-      FROM lent l JOIN room r ON r.seq = l.seq ORDER BY r.seq;
+    WITH lent AS (UPDATE stoke.work w SET state = 'lent', due = clock_timestamp() + lease * interval '1 second',
+        tries = w.tries + 1, fence = greatest(w.fence + 1, number), settled = NULL
+        WHERE w.grp = of AND w.seq = ANY (taken) RETURNING w.seq, w.tries, w.fence)
+    SELECT l.seq, i.id, i.key, i.v, l.tries, l.fence, i.value, NULL::float8 FROM lent l, LATERAL (
+      SELECT * FROM stoke.items x WHERE x.stream = from_stream AND x.seq = l.seq LIMIT 1) i ORDER BY l.seq;
   IF NOT FOUND THEN
     RETURN QUERY SELECT NULL::bigint, NULL, NULL, NULL::integer, NULL::integer, NULL::bigint, NULL::bytea,
       extract(epoch FROM min(w.due) - clock_timestamp())::float8
@@ -145,15 +148,17 @@ END $$]],
   "COMMENT ON FUNCTION stoke.claim IS 'Lend items to a reader; without any: one row that says in how many seconds to ask again'",
 
   [[CREATE FUNCTION stoke.renew(streams text[], groups text[], items bigint[], fences bigint[], lease float8) RETURNS SETOF bigint
-LANGUAGE sql AS $$
-  WITH asked AS (SELECT u.n, g.id AS grp, u.item, u.fence FROM unnest(streams, groups, items, fences) WITH ORDINALITY
-      u(stream, called, item, fence, n) JOIN stoke.streams s ON s.name = u.stream
-      JOIN stoke.groups g ON g.stream = s.id AND g.name = u.called),
-    good AS (UPDATE stoke.work w SET state = 'lent', due = clock_timestamp() + lease * interval '1 second'
-      FROM asked a WHERE w.grp = a.grp AND w.seq = a.item AND w.fence = a.fence AND w.settled IS NULL
-        AND w.state IN ('lent', 'ready') RETURNING a.n)
-  SELECT n FROM generate_series(1, cardinality(items)) n WHERE n NOT IN (SELECT n FROM good)
-$$]],
+LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+  FOR r IN SELECT u.*, (SELECT g.id FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream
+      WHERE s.name = u.stream AND g.name = u.called) AS grp
+      FROM unnest(streams, groups, items, fences) WITH ORDINALITY u(stream, called, item, fence, n) ORDER BY grp, u.item LOOP
+    UPDATE stoke.work w SET state = 'lent', due = clock_timestamp() + lease * interval '1 second'
+      WHERE w.grp = r.grp AND w.seq = r.item AND w.fence = r.fence AND w.settled IS NULL AND w.state IN ('lent', 'ready');
+    IF NOT FOUND THEN RETURN NEXT r.n; END IF;
+  END LOOP;
+END $$]],
   "COMMENT ON FUNCTION stoke.renew IS 'Lend for longer; gives the places of those that are lost'",
 
   [[CREATE FUNCTION stoke.settle(streams text[], groups text[], items bigint[], fences bigint[], states text[], vals bytea[],
@@ -221,18 +226,18 @@ END $$]],
   "COMMENT ON FUNCTION stoke.rewind IS 'The group reads again from there: claims and outcomes from there on are void'",
 
   [[CREATE FUNCTION stoke.revive(stream_name text, group_name text, ids text[]) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE of integer := stoke.group_of(stream_name, group_name, 1); names text[]; revived bigint;
+DECLARE of integer := stoke.group_of(stream_name, group_name, 1); from_stream integer; back bigint[]; names text[];
 BEGIN
   PERFORM pg_advisory_xact_lock(1937010539, of);
-  WITH back AS (UPDATE stoke.work w SET tries = 0, fence = w.fence + 1, settled = NULL, value = NULL, reason = NULL, due = NULL,
-      state = (CASE WHEN w.key IS NULL THEN 'ready' ELSE 'behind' END)::stoke.state
-    FROM stoke.groups g JOIN stoke.items i ON i.stream = g.stream
-    WHERE g.id = of AND w.grp = of AND w.state = 'dead' AND i.seq = w.seq AND i.value IS NOT NULL
-      AND (ids IS NULL OR i.id = ANY (ids)) RETURNING w.key)
-    SELECT array_agg(DISTINCT key) FILTER (WHERE key IS NOT NULL), count(*) INTO names, revived FROM back;
-  UPDATE stoke.work SET state = 'behind' WHERE grp = of AND key = ANY (names) AND state IN ('ready', 'later');
+  SELECT g.stream INTO from_stream FROM stoke.groups g WHERE g.id = of;
+  SELECT array_agg(w.seq), array_agg(DISTINCT w.key) FILTER (WHERE w.key IS NOT NULL) INTO back, names FROM stoke.work w
+    WHERE w.grp = of AND w.state = 'dead' AND (SELECT i.value IS NOT NULL AND (ids IS NULL OR i.id = ANY (ids))
+      FROM stoke.items i WHERE i.stream = from_stream AND i.seq = w.seq LIMIT 1);
+  UPDATE stoke.work w SET tries = 0, fence = w.fence + 1, settled = NULL, value = NULL, reason = NULL, due = NULL,
+    state = (CASE WHEN w.key IS NULL THEN 'ready' ELSE 'behind' END)::stoke.state WHERE w.grp = of AND w.seq = ANY (back);
+  UPDATE stoke.work SET state = 'behind' WHERE grp = of AND key = ANY (names) AND state < 'done' AND state IN ('ready', 'later');
   PERFORM stoke.promote(of, names);
-  RETURN revived;
+  RETURN coalesce(cardinality(back), 0);
 END $$]],
   "COMMENT ON FUNCTION stoke.revive IS 'Dead items wait again, their tries counted from 0 (NULL: all of them)'",
 

@@ -25,7 +25,7 @@ SELECT * FROM stoke.dead. Programs use the functions publish, claim, renew and s
   "COMMENT ON COLUMN stoke.streams.trimmed IS 'So many of its items have lost their value'",
 
   [[CREATE TABLE stoke.items (
-  stream integer NOT NULL REFERENCES stoke.streams,
+  stream integer NOT NULL,
   seq bigint NOT NULL,
   id text COLLATE "C" NOT NULL,
   key text COLLATE "C",
@@ -35,6 +35,7 @@ SELECT * FROM stoke.dead. Programs use the functions publish, claim, renew and s
   published timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (stream, seq), UNIQUE (stream, id))]],
   "COMMENT ON TABLE stoke.items IS 'What was published. Rows are never deleted: ids are known for ever'",
+  "COMMENT ON COLUMN stoke.items.stream IS 'id of streams'",
   "COMMENT ON COLUMN stoke.items.seq IS 'Offset: 1, 2, 3 ... in its stream'",
   "COMMENT ON COLUMN stoke.items.id IS 'Given by who published it; a known id is not published again'",
   "COMMENT ON COLUMN stoke.items.key IS 'Items of one key are done one after another; NULL: in any order'",
@@ -58,7 +59,7 @@ SELECT * FROM stoke.dead. Programs use the functions publish, claim, renew and s
 an earlier item of its key is open. done, dead: settled']],
 
   [[CREATE TABLE stoke.work (
-  grp integer NOT NULL REFERENCES stoke.groups,
+  grp integer NOT NULL,
   seq bigint NOT NULL,
   key text COLLATE "C",
   state stoke.state NOT NULL,
@@ -70,6 +71,7 @@ an earlier item of its key is open. done, dead: settled']],
   reason text,
   PRIMARY KEY (grp, seq))]],
   "COMMENT ON TABLE stoke.work IS 'What a group has to do with the items up to its cursor, and what came of them'",
+  "COMMENT ON COLUMN stoke.work.grp IS 'id of groups'",
   "COMMENT ON COLUMN stoke.work.seq IS 'Offset of the item'",
   "COMMENT ON COLUMN stoke.work.due IS 'lent: when the lease runs out; later: from when on it may be lent'",
   "COMMENT ON COLUMN stoke.work.tries IS 'How often it was lent'",
@@ -88,7 +90,7 @@ crash of the server forgot has a number that does not come again. Settling with 
     become visible in their order'",
   "COMMENT ON COLUMN stoke.buckets.revision IS 'Of its newest change'",
   [[CREATE TABLE stoke.kv (
-  bucket text COLLATE "C" NOT NULL REFERENCES stoke.buckets,
+  bucket text COLLATE "C" NOT NULL,
   key text COLLATE "C" NOT NULL,
   revision bigint NOT NULL,
   value bytea,

@@ -54,6 +54,26 @@ function M.decide(entry, q)
   return true
 end
 
+--- Exactly what is asked for: the request of the effect. Not to be changed. nil: its task waits for something else by now.
+---@param entry stoke.pending
+---@return any
+function M.asked(entry)
+  local call = not entry.over and entry.task and entry.task.call
+  return call and call.q or nil
+end
+
+--- Arguments in place of those of a tool, as it will check them once they are approved.
+---@param entry stoke.pending
+---@param args table
+---@return table|nil args
+---@return stoke.error|nil err kind `invalid_output`
+function M.check(entry, args)
+  local call = entry.task and entry.task.call
+  local tool = call and call.work and call.work.tool
+  if not tool then return args end
+  return tool:check(args)
+end
+
 --- Told of a request of a journalled run that starts to wait: fun(entry, call): fun(decided)|nil, called when it is over
 --- (lua/runs/mail.lua).
 M.durable = nil

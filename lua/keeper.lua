@@ -5,8 +5,12 @@ local errors = require "core.errors"
 local runs = require "host.schedule"
 local scopes = require "core.scope"
 local tasks = require "core.task"
+local time = require "host.time"
 
 local M = {}
+
+--- When the process began: seconds since 1970.
+M.began = time.wall()
 
 local SIGNALS = { [1] = { name = "SIGHUP", exit = 129 }, [2] = { name = "SIGINT", exit = 130 },
   [15] = { name = "SIGTERM", exit = 143 } }

@@ -37,8 +37,9 @@ end
 ---@param value string
 ---@param name? string written in its place as "[secret NAME]"; default: M.MARK
 function Redactor:learn(value, name)
-  value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
   if value == M.MARK then return end
+  local alone = value:match "^%s*%a+%s+(%S+)$" -- "Bearer x", "Basic x"
+  if alone then self:learn(alone, name) end
   local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
   for _, text in ipairs { value, plain } do
     local written = json.encode(text)
@@ -46,6 +47,47 @@ function Redactor:learn(value, name)
     add(self, text, name)
   end
 end
+
+-- ---- what this process knows ----------------------------------------------------------------------------------------------------
+
+--- Values that are remembered at most; those that were learned first are forgotten.
+M.MOST = 200
+
+local known -- a redactor; nil: no secret was seen yet
+
+--- Remember a secret of this process, such as the key of an endpoint, so that M.known finds it wherever it turns up.
+---@param value string
+---@param name? string written in its place
+---
+--- Example: `redact.learn(key, "GPU_API_KEY")`
+function M.learn(value, name)
+  known = known or M.new()
+  known:learn(value, name)
+  while #known.list > M.MOST do known.seen[table.remove(known.list, 1)] = nil end
+end
+
+--- Remember what is secret by its name among headers ("Name: value").
+---@param headers string[]|nil
+---
+--- Example: `redact.learn_headers(endpoint.headers)`
+function M.learn_headers(headers)
+  for _, line in ipairs(headers or {}) do
+    local name, value = line:match "^([^:]+):%s*(.*)$"
+    if name and M.secret(name) then M.learn(value) end
+  end
+end
+
+--- A text without the secrets that this process has seen: what is written for people and for other programs goes through it.
+---@param text string
+---@return string
+---
+--- Example: `stderr:write(redact.known(line))`
+function M.known(text) return known and known:text(text) or text end
+
+--- Forget them, so that a test does not depend on the one before.
+function M.forget() known = nil end
+
+-- ---- one text after the other ---------------------------------------------------------------------------------------------------
 
 --- Headers that hold a URL.
 M.URLS = { location = true, ["content-location"] = true, referer = true, origin = true, link = true, refresh = true }

@@ -47,6 +47,14 @@ local function is_value(name, value)
   return not generic or #value >= 16 or value:find "%d" ~= nil and #value >= 8
 end
 
+--- Is this the value of a secret: named so, long enough to be one, and no reference to another place?
+---@param name string
+---@param value any
+---@return boolean
+---
+--- Example: `assert(secrets.is("api_key", "xyzzy-plugh") and not secrets.is("key", "user:1"))`
+function M.is(name, value) return type(value) == "string" and M.named(name) and is_value(name, value) end
+
 --- Assignments: name = "value", "name": "value", ("name", "value"), name=value, --name value, "name is value".
 local ASSIGNMENTS = { "([%w_-]+)[\"']?%]?%s*[=:,]%s*[\"']([^\"']*)[\"']", "([%w_-]+)[\"']?%s*[=:]%s*([^%s\"',;(){}]+)",
   "%-%-([%w_-]+)[ =]([^%s\"']+)", "([%w_-]+)%s+is:?%s+([^%s\"']+)" }

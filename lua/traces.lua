@@ -1,11 +1,13 @@
---- The file of traces: the spans of this process (lua/gate/span.lua), kept beside the store for `stoke trace`.
+--- The file of traces: the spans of this process (lua/gate/span.lua), kept beside the store for `stoke trace`, and the lines of its
+--- log for `stoke logs`. Both are in one file, as they are looked at together, written by one task in one transaction, and deleted
+--- as one.
 ---
 ---     traces.keep { path = ".stoke/traces.db", spans = 100000 }
 ---
 --- A span costs its run the making of one record and no wait: records are gathered, and a task of the host's writes them, a few
 --- thousand in one transaction. What is gathered has a cap, and what is beyond it is counted and said once. The file has a cap,
---- too: the oldest spans go. It holds what may be lost: a file that is damaged or of another version is put aside and begun anew, a
---- disk that is full ends the keeping and nothing else.
+--- too: the oldest spans go, and of the lines those beyond as many. It holds what may be lost: a file that is damaged or of another
+--- version is put aside and begun anew, a disk that is full ends the keeping and nothing else.
 
 local disk = require "core.cache.disk"
 local engine = require "host.store"
@@ -57,6 +59,18 @@ CREATE TABLE spans (
 ) STRICT]], "CREATE INDEX spans_by_trace ON spans (trace)",
   "INSERT INTO about (version) VALUES (" .. M.VERSION .. ")" }
 
+--- What a file of an earlier version of stoke does not have: it is added, and those versions do not mind.
+local ADDED = { ([[
+CREATE TABLE IF NOT EXISTS logs (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  time REAL NOT NULL,    -- seconds since 1970
+  level TEXT NOT NULL,   -- debug, info, warn, error
+  message TEXT NOT NULL,
+  trace TEXT,            -- of the span in which it was written: spans.trace, spans.span
+  span TEXT,
+  data TEXT              -- JSON: its fields
+) STRICT]]), "CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace) WHERE trace IS NOT NULL" }
+
 -- ---- the file -----------------------------------------------------------------------------------------------------------------
 
 --- Is this a file of traces? nil and why not, or an error.
@@ -71,12 +85,19 @@ local function known(db)
   return true
 end
 
+local function add(db)
+  local batch = engine.batch()
+  for _, statement in ipairs(ADDED) do batch:add(statement) end
+  return db:append(batch, false):wait()
+end
+
 local function open_once(path, options)
   local db, err = engine.open(path, options)
   if not db then return nil, nil, err end
   local is, why
   is, why, err = known(db)
   if is == false and not options.readonly then is, err = disk.make(db, "about", TABLES) end
+  if is and not options.readonly then is, err = add(db) end
   if is then return db end
   db:close()
   return nil, why or is == false and "holds no traces" or nil, err
@@ -124,8 +145,9 @@ end
 ---@class core.traces.kept
 ---@field path string
 ---@field most integer spans that the file keeps
----@field bodies boolean
----@field pending core.span.record[]
+---@field bodies boolean requests of effects and answers of models are kept
+---@field answers table<core.span.record, table> of models
+---@field pending (core.span.record|stoke.log.record)[]
 ---@field lost integer records that found no room
 local kept -- one a process
 
@@ -143,8 +165,11 @@ end
 local COLUMNS = { span = true, parent = true, trace = true, name = true, about = true, start = true, error = true, request = true,
   amended = true, traceback = true }
 
+local function encoded(value) return json.encode(value) or json.encode(redact.valid(value)) end
+
 --- What of a record has no column, as JSON.
-local function data_of(record, bodies)
+---@param answer? table of a model
+local function data_of(record, bodies, answer)
   local rest = {}
   for name, value in next, record do
     if not COLUMNS[name] then rest[name] = value end
@@ -156,22 +181,32 @@ local function data_of(record, bodies)
     end
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
-  if bodies then rest.request = M.body(record.request) end
-  return json.encode(rest) or json.encode(redact.valid(rest)) or "{}"
+  if bodies then rest.request, rest.answer = M.body(record.request), answer end
+  return encoded(rest) or "{}"
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"
-local TRIM = "DELETE FROM spans WHERE n<=(SELECT max(n) FROM spans)-?"
+local LOG = "INSERT INTO logs (time,level,message,trace,span,data) VALUES (?,?,?,?,?,?)"
+local TRIM, TRIM_LOGS = "DELETE FROM spans WHERE n<=(SELECT max(n) FROM spans)-?",
+  "DELETE FROM logs WHERE n<=(SELECT max(n) FROM logs)-?"
 
 local function text_of(value) return value ~= nil and texts.valid(tostring(value)) or nil end
 
+local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
+
 local function write(self, list)
-  local batch, hex = engine.batch(), spans.hex
+  local batch, hex, lines = engine.batch(), spans.hex, false
   for _, r in ipairs(list) do
-    batch:add(INSERT, r.trace, hex(r.span), r.parent and hex(r.parent) or nil, r.name, text_of(r.about), r.start, r.queue + r.run,
-      r.error, data_of(r, self.bodies))
+    if r.level then
+      lines = true
+      batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, r.fields and cut(encoded(r.fields)) or nil)
+    else
+      batch:add(INSERT, r.trace, hex(r.span), r.parent and hex(r.parent) or nil, r.name, text_of(r.about), r.start, r.queue + r.run,
+        r.error, data_of(r, self.bodies, self.answers[r]))
+    end
   end
   batch:add(TRIM, self.most)
+  if lines then batch:add(TRIM_LOGS, self.most) end
   return self.db:append(batch, false):wait()
 end
 
@@ -222,11 +257,21 @@ local function gather(self)
   end, { system = true, name = "traces" })
 end
 
+--- What a model answered, as a message; nil of a stream, whose pieces nobody keeps.
+local function answer_of(value)
+  local done = type(value) == "table" and rawget(value, "done")
+  local reply = type(done) == "table" and done.reply or value
+  local message = type(reply) == "table" and rawget(reply, "message")
+  if type(message) ~= "table" then return nil end
+  return json.decode(M.body(message) or "null")
+end
+
 local function sink_of(self)
-  return function(record)
+  return function(record, call, value)
+    if self.bodies and call and call.def and value ~= nil then self.answers[record] = answer_of(value) end
     local pending = self.pending
     if #pending >= M.WAITING then
-      if self.lost == 0 then scopes.tell "more spans end than can be written: some are missing from the traces" end
+      if self.lost == 0 then scopes.tell "more is traced and logged than can be written: some of it is missing" end
       self.lost = self.lost + 1
       return
     end
@@ -251,11 +296,19 @@ end
 function M.keep(options)
   if kept then M.stop() end
   kept = { path = options.path, most = math.max(options.spans or M.USUAL, M.LEAST), bodies = options.bodies or false, pending = {},
-    lost = 0 }
+    answers = setmetatable({}, { __mode = "k" }), lost = 0 }
   kept.sink = sink_of(kept)
   if kept.bodies then spans.bodies = true end
   spans.listen(kept.sink)
   keeper.at_end(M.stop)
+end
+
+--- Keep a line of the log, where spans are kept.
+---@param record stoke.log.record
+---
+--- Example: `log.listen(traces.log)`
+function M.log(record)
+  if kept and not kept.failed then kept.sink(record) end
 end
 
 --- Where the spans of this process are kept; nil: nowhere.

@@ -20,7 +20,10 @@ local HIDDEN = { { 0x7F, 0xA0 }, { 0xAD, 0xAD }, { 0x34F, 0x34F }, { 0x61C, 0x61
   { 0x3164, 0x3164 }, { 0xFE00, 0xFE0F }, { 0xFEFF, 0xFEFF }, { 0xFFA0, 0xFFA0 }, { 0xFFF0, 0xFFFB }, { 0x1D173, 0x1D17A },
   { 0xE0000, 0xE0FFF } }
 
-local function is_hidden(point)
+--- Would a character show something else than what is there?
+---@param point integer its code point
+---@return boolean
+function M.hidden(point)
   if point < 0x20 then return true end
   for _, range in ipairs(HIDDEN) do
     if point >= range[1] and point <= range[2] then return true end
@@ -42,7 +45,7 @@ function M.visible(text)
     local after = utf8.len(text, at, at) and utf8.offset(text, 2, at)
     if after then
       local point = utf8.codepoint(text, at)
-      out[#out + 1] = is_hidden(point) and ("\\u{%X}"):format(point) or text:sub(at, after - 1)
+      out[#out + 1] = M.hidden(point) and ("\\u{%X}"):format(point) or text:sub(at, after - 1)
       at = after
     else
       out[#out + 1] = ("\\x%02X"):format(text:byte(at))

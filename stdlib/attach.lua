@@ -2,7 +2,8 @@
 ---
 --- A host that runs for longer than half a second listens in $XDG_RUNTIME_DIR/stoke (or ~/.local/state/stoke/run), on a socket that
 --- its user alone may open. It speaks HTTP: GET /about and /counts give JSON, POST /line takes { line, write, client } and answers
---- with text as it comes. Closing the connection cancels what the line does.
+--- with text as it comes; closing the connection cancels what the line does. Below /page/ is what stdlib/page.lua answers, for
+--- `stoke page`.
 ---
 --- Programs in a sandbox run as the same user. They get no socket of this kind; and each request must carry a secret (the header
 --- Authorization: Bearer SECRET) that lies beside that folder, in stoke.key (or ~/.local/state/stoke/key), where they cannot read.
@@ -10,14 +11,11 @@
 local about = require "core.about"
 local errors = require "core.errors"
 local hash = require "core.hash"
-local pool = require "core.gate.pool"
 local keyfile = require "core.keyfile"
-local span = require "core.gate.span"
-local tasks = require "core.task"
+local activity = require "stoke.attach.activity"
 local fs = require "stoke.fs"
 local http = require "stoke.http"
 local os_env = require "stoke.env"
-local time = require "stoke.time"
 
 local M = {}
 
@@ -56,63 +54,7 @@ function M.headers()
   return secret and { Authorization = "Bearer " .. secret } or {}
 end
 
---- Counts live objects; a module that is not loaded has none.
-local function count_live(module)
-  local count, loaded = 0, package.loaded[module]
-  for _ in next, loaded and loaded.live or {} do count = count + 1 end
-  return count
-end
-
--- ---- what it tells --------------------------------------------------------------------------------------------------------------
-
-local host -- { name, script, began, server, counting: seconds after which calls are counted }
---- Waiting calls of a model that are told one by one.
-local WAITING <const> = 10
-local counted = { calls = 0, failed = 0, input_tokens = 0, output_tokens = 0 }
-
-local function count(record)
-  if not record.name:find "^llm%.[cs]" then return end
-  counted.calls = counted.calls + 1
-  if record.error then counted.failed = counted.failed + 1 end
-  counted.input_tokens = counted.input_tokens + (record.input_tokens or 0)
-  counted.output_tokens = counted.output_tokens + (record.output_tokens or 0)
-end
-
---- Turns of clients that are under way; nil where no agents are served.
-local function clients()
-  local serve = package.loaded["stoke.serve"]
-  return serve and next(serve.live) and serve.turns() or nil
-end
-
---- Letters that wait in mailboxes with a name, and dead ones; nil where there are no mailboxes.
-local function mail()
-  local mailbox = package.loaded["core.mailbox"]
-  if not mailbox then return nil end
-  local waiting, list = 0, mailbox.list()
-  for _, box in ipairs(list) do waiting = waiting + box.waiting end
-  return { mailboxes = #list, waiting = waiting, dead = mailbox.dead.count }
-end
-
-local function host_status()
-  return { name = host.name, script = host.script, pid = about.pid(), version = about.version,
-    seconds = time.monotonic() - host.began, tasks = tasks.count(), agents = count_live "stoke.agent",
-    sessions = count_live "stoke.agent.session", clients = clients(), mail = mail() }
-end
-
---- Counting starts with the first query and costs nothing before. Calls that had begun to wait by then are traced by nobody; the
---- pool counts them.
-local function counts()
-  local out, untraced = host_status(), pool.untraced() or {}
-  if not host.counting then
-    host.counting, host.before = out.seconds, {}
-    for name, value in next, untraced do host.before[name] = value end
-    span.listen(count)
-  end
-  for name, value in next, counted do out[name] = value + (untraced[name] or 0) - (host.before[name] or 0) end
-  out.counted = out.seconds - host.counting
-  out.pool = require "stoke.model.pool".listed(pool.state(WAITING))
-  return out
-end
+local wanted -- digest of what a request must carry, once this host listens
 
 local function line(req, res)
   local asked = req:json()
@@ -123,12 +65,13 @@ end
 
 local function handle(req, res)
   local said = req.headers.authorization
-  if not said or hash.sha256(said) ~= host.wanted then -- the digests tell nothing by how long they take to compare
+  if not said or hash.sha256(said) ~= wanted then -- the digests tell nothing by how long they take to compare
     return res:reply(401, { ["WWW-Authenticate"] = "Bearer" }, "the secret of this user's hosts is missing or wrong\n")
   end
-  if req.path == "/about" then return host_status() end
-  if req.path == "/counts" then return counts() end
+  if req.path == "/about" then return activity.about() end
+  if req.path == "/counts" then return activity.counts() end
   if req.path == "/line" and req.method == "POST" then return line(req, res) end
+  if req.path:find "^/page/" then return require "stoke.page.remote".answer(req, res) end
   res:reply(404, nil, "no such path")
 end
 
@@ -166,23 +109,20 @@ end
 function M.listen(name, script)
   local folder = M.folder()
   if not folder then return nil, errors.new("os", "neither XDG_RUNTIME_DIR nor HOME says where sockets may be") end
-  host = { name = name, script = script, began = time.monotonic() }
+  activity.name(name, script)
   local ok, server = pcall(function()
     fs.mkdir(folder, { parents = true })
     local secret = errors.check(keyfile.make(key()))
-    host.wanted = hash.sha256("Bearer " .. secret)
+    wanted = hash.sha256("Bearer " .. secret)
     local opened, taken = pcall(open, folder, name)
     if opened then return taken end
-    host.name = ("%s-%d"):format(name, about.pid())
-    return open(folder, host.name)
+    name = ("%s-%d"):format(name, about.pid())
+    activity.name(name, script)
+    return open(folder, name)
   end)
-  if not ok then
-    host = nil
-    return nil, errors.wrap(server)
-  end
-  host.server = server
-  pcall(sweep, folder, socket_of(folder, host.name))
-  return server, nil, host.name
+  if not ok then return nil, errors.wrap(server) end
+  pcall(sweep, folder, socket_of(folder, name))
+  return server, nil, name
 end
 
 -- ---- asking ------------------------------------------------------------------------------------------------------------------

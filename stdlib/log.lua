@@ -2,10 +2,14 @@
 --
 --     12:03:04 info  model loaded  model=qwen2.5:3b seconds=2.1
 --
--- or, with STOKE_LOG_FORMAT=json, one JSON object a line. Logging never raises: whatever value it
--- is given, it prints something.
+-- or, with STOKE_LOG_FORMAT=json, one JSON object a line, with the trace and the span in which it
+-- was written (trace_id, span_id). Logging never raises: whatever value it is given, it prints
+-- something. What is secret by its name, and secrets that this process knows, are left out.
+--
+-- Where traces are kept, so are the lines: `stoke logs` shows them.
 
 local json = require "core.json"
+local spans = require "core.gate.span"
 local stdio = require "core.stdio"
 local time = require "stoke.time"
 
@@ -16,6 +20,28 @@ local STYLE = { debug = "dim", info = "green", warn = "yellow", error = "red" }
 
 ---The levels, quietest last.
 M.levels = { "debug", "info", "warn", "error", "off" }
+
+---@class stoke.log.record a line, as those get it who listen
+---@field time number seconds since 1970
+---@field level "debug"|"info"|"warn"|"error"
+---@field message string
+---@field fields? table plain data that JSON can hold
+---@field trace? string 32 hex digits
+---@field span? string 16 hex digits
+
+local listeners = {} ---@type fun(record: stoke.log.record)[]
+
+---Tell somebody of each line that is written, too. What it raises is dropped.
+---@private
+---@param listener fun(record: stoke.log.record)
+---
+---Example: `log.listen(traces.log)`
+function M.listen(listener)
+  for _, other in ipairs(listeners) do
+    if other == listener then return end
+  end
+  listeners[#listeners + 1] = listener
+end
 
 local settings = { level = "info", format = "text", colour = nil, write = nil, now = nil }
 
@@ -67,6 +93,19 @@ local function valid_utf8(s)
   return (s:gsub("[\x80-\xFF]", "?"))
 end
 
+local redact, secrets -- once something is written
+
+local function ready()
+  redact, secrets = redact or require "core.redact", secrets or require "core.secrets"
+end
+
+-- What a field holds, unless its name says that it is a secret.
+local function shown(name, v)
+  if type(v) ~= "string" or not secrets.is(name, v) then return v end
+  redact.learn(v, name)
+  return redact.MARK
+end
+
 -- A copy json.encode cannot refuse: keys are strings, no cycles, no functions, no NaN, four deep.
 local function plain(v, depth)
   local kind = type(v)
@@ -83,7 +122,10 @@ local function plain(v, depth)
     for i = 1, n do out[i] = plain(rawget(v, i), depth - 1) end
     return json.array(out)
   end
-  for k, item in next, v do out[valid_utf8(show(k))] = plain(item, depth - 1) end
+  for k, item in next, v do
+    local name = valid_utf8(show(k))
+    out[name] = plain(shown(name, item), depth - 1)
+  end
   return json.object(out)
 end
 
@@ -111,7 +153,7 @@ local function sorted(fields)
   for k, v in next, fields do
     local name = show(k)
     if values[name] == nil then keys[#keys + 1] = name end
-    values[name] = v
+    values[name] = shown(name, v)
   end
   table.sort(keys)
   return keys, values
@@ -140,29 +182,78 @@ local function text_line(level, message, fields, when)
   return table.concat(out)
 end
 
-local function json_line(level, message, fields, when)
-  local out, order = plain(fields, 4), { "time", "level", "msg" }
+-- The keys that stand first in a line of JSON; of a line's own fields of these names the first three are left out.
+local FIRST = { time = 1, level = 2, msg = 3, trace_id = 4, span_id = 5 }
+
+local function stamp(when)
+  return os.date("!%Y-%m-%dT%H:%M:%S", when // 1 | 0) .. (".%03dZ"):format(when % 1 * 1000 // 1)
+end
+
+local function json_line(level, message, fields, when, trace, span)
+  local out = plain(fields, 4)
   if out[1] ~= nil then out = { fields = out } end
-  for k in next, out do
-    if k ~= "time" and k ~= "level" and k ~= "msg" then order[#order + 1] = k end
-  end
+  out.time, out.level, out.msg = stamp(when), level, valid_utf8(message)
+  if trace and out.trace_id == nil and out.span_id == nil then out.trace_id, out.span_id = trace, span end
+  local order = {}
+  for k in next, out do order[#order + 1] = k end
   table.sort(order, function(a, b)
-    local first = { time = 1, level = 2, msg = 3 }
-    local x, y = first[a] or 4, first[b] or 4
+    local x, y = FIRST[a] or 6, FIRST[b] or 6
     if x ~= y then return x < y end
     return a < b
   end)
-  out.time = os.date("!%Y-%m-%dT%H:%M:%S", when // 1 | 0) .. (".%03dZ"):format(when % 1 * 1000 // 1)
-  out.level, out.msg = level, valid_utf8(message)
   return json.encode(json.object(out, order))
 end
 
+---A record as one line of text, as it is written, with the day where that is not today.
+---@private
+---@param record stoke.log.record
+---@param colour boolean
+---@return string
+---
+---Example: `io.write(log.line(record, false), "\n")`
+function M.line(record, colour)
+  ready()
+  local before = settings.colour
+  settings.colour = colour
+  local ok, line = pcall(text_line, record.level, record.message, record.fields or {}, record.time)
+  settings.colour = before
+  line = ok and line or record.level .. " " .. escape(record.message)
+  local day = os.date("%Y-%m-%d", record.time // 1 | 0)
+  return day == os.date("%Y-%m-%d", time.now() // 1 | 0) and line or day .. " " .. line
+end
+
+-- The trace and the span around the task that writes.
+local function around()
+  local seen = spans.on and spans.around()
+  if seen then return seen.trace, spans.hex(seen.id) end
+end
+
+-- A value without the secrets that this process knows.
+local function cleaned(v)
+  if type(v) == "string" then return redact.known(v) end
+  if type(v) ~= "table" then return v end
+  for k, item in next, v do v[k] = cleaned(item) end
+  return v
+end
+
+local function tell(level, message, fields, when, trace, span)
+  local out = plain(fields, 4)
+  if out[1] ~= nil then out = { fields = out } end
+  local record = { time = when, level = level, message = redact.known(valid_utf8(message)), trace = trace, span = span,
+    fields = next(out) ~= nil and cleaned(out) or nil }
+  for _, listener in ipairs(listeners) do pcall(listener, record) end
+end
+
 local function emit(level, message, fields)
-  local when = (settings.now or time.now)()
+  ready()
+  message = show(message)
+  local when, trace, span = (settings.now or time.now)(), around()
   local format = settings.format == "json" and json_line or text_line
-  local ok, line = pcall(format, level, show(message), fields, when)
-  if not ok then line = level .. " " .. escape(show(message)) end
-  (settings.write or stdio.err)(line .. "\n")
+  local ok, line = pcall(format, level, message, fields, when, trace, span)
+  if not ok then line = level .. " " .. escape(message) end
+  local write = settings.write or stdio.err
+  write(redact.known(line) .. "\n")
+  if listeners[1] then tell(level, message, fields, when, trace, span) end
 end
 
 local function as_fields(v)

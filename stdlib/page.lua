@@ -1,4 +1,5 @@
---- stoke.page: worlds in a browser. One HTML document, fed by one stream of events, on this machine unless told otherwise.
+--- stoke.page: worlds in a browser, and what the host does. One HTML document, fed by one stream of events, on this machine unless
+--- told otherwise.
 ---
 ---     local town = stoke.world { ... }
 ---     local page <close> = stoke.page { world = town, port = 8080 }
@@ -7,15 +8,18 @@
 ---
 --- `stoke town.lua --watch-at 8080` shows the worlds of a script that knows nothing of pages.
 ---
---- GET / is the document, GET /events the stream, GET /look?view=V[&time=T] a moment of the past,
---- GET /look?view=V&member=ID[&time=T] one member, POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide). The
---- stream begins with `hello` and a `picture` of each view, and goes on with `change`s. A view is an object of this shape, so that
---- other things than worlds can be shown by the same page:
+--- GET / is the document, GET /events the stream, GET /look?view=V what a view shows (of a world: &time=T a moment of the past,
+--- &member=ID one member), POST /do an order, as JSON: { "view": V, "do": "pause" } (see the guide),
+--- GET /metrics the figures of this process (stdlib/metrics.lua). The stream begins with `hello` and a `picture` of each view, and
+--- goes on with `change`s. A view is an object of this shape; worlds are one kind (page/world.lua), and page/host.lua has those of
+--- the host:
 ---
 ---     id, kind, title         texts; the document draws a view by its kind
 ---     picture(stream)         all that a browser needs to begin with: plain data
----     follow(stream)          runs in a task of its own and publishes what changes
----     at(time), person(id, time?), act(order, stream)   what the requests above answer with
+---     follow(stream)          runs in a task of its own and publishes what changes; a view that stays as it is needs none
+---     look(query)             answers GET /look with the words of its query, all of them texts
+---     act(order, stream)      answers POST /do
+---     closed()                what it shows has ended: one that is added under its title takes its place
 
 local document = require "stoke.page.document"
 local errors = require "core.errors"
@@ -26,6 +30,7 @@ local log = require "stoke.log"
 local scopes = require "core.scope"
 local streams = require "stoke.page.stream"
 local tasks = require "core.task"
+local time = require "stoke.time"
 local worlds = require "stoke.page.world"
 
 local M = {}
@@ -35,13 +40,15 @@ local M = {}
 M.PORT, M.BROWSERS = 8080, 200
 
 local OPTIONS = { world = "table", worlds = "table", port = "number", address = "string", mem = "string", token = "string",
-  token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean" }
+  token_file = "string", public = "boolean", private = "boolean", hosts = "table", browsers = "number", view = "table",
+  system = "boolean", host = "boolean", through = "function" }
 
 ---@class stoke.page
 ---@field url string without the token: for those who only look; where it listens at all addresses, by loopback
 ---@field link string with the token: for those who act
 ---@field views table[]
 ---@field browsers integer how many look
+---@field private through? fun(req: stoke.http.incoming, res: stoke.http.reply, may: boolean)
 local Page = {}
 Page.__name = "stoke.page"
 
@@ -55,7 +62,7 @@ end
 local function hello(page, may)
   local views = json.array()
   for i, view in ipairs(page.views) do views[i] = { id = view.id, kind = view.kind, title = view.title } end
-  return { may = may, views = views }
+  return { may = may, views = views, now = time.now() }
 end
 
 local function free_id(page, name)
@@ -71,11 +78,15 @@ end
 local function forget_closed(page, title)
   for i = #page.views, 1, -1 do
     local view = page.views[i]
-    if view.title == title and view:closed() then
+    if view.title == title and view.closed and view:closed() then
       table.remove(page.views, i)
       page.by_id[view.id] = nil
     end
   end
+end
+
+local function follow(page, view)
+  if view.follow then tasks.start(page.scope, "page." .. view.id, view.follow, view, page.stream) end
 end
 
 --- Show another view, from now on.
@@ -86,7 +97,7 @@ end
 function Page:add(view)
   self.views[#self.views + 1], self.by_id[view.id] = view, view
   if self.scope then
-    tasks.start(self.scope, "page." .. view.id, view.follow, view, self.stream)
+    follow(self, view)
     self.stream:renew()
   end
 end
@@ -108,8 +119,15 @@ function Page:show(world, view)
   self:add(worlds.new(world, free_id(self, (name:gsub("[^%w_-]", "-"))), view))
 end
 
+local function first_world(page)
+  for _, view in ipairs(page.views) do
+    if view.kind == "world" then return view end
+  end
+end
+
+--- The view of an id; without one the first world.
 local function view_of(page, id)
-  local view = id == nil and page.views[1] or page.by_id[id]
+  local view = id == nil and first_world(page) or page.by_id[id]
   if view then return view end
   if id ~= nil and type(id) ~= "string" then errors.raise("argument", "view must be a text: the id of a view") end
   local names = {}
@@ -161,23 +179,13 @@ local function get_events(page, _, res, may)
   end)
 end
 
---- Seconds as JSON writes them, without a sign.
-local function seconds_of(text)
-  if not text then return nil end
-  local value = text:find "^%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text)
-  if not value or value == math.huge then
-    errors.raise("argument", "time must be seconds of the world, got " .. text)
-  end
-  return value
-end
+local function get_metrics(_, _, res) return require "stoke.metrics".reply(res) end
 
 local function get_look(page, req, res)
-  local asked = req.query
   return answer(res, function()
-    local view, moment = view_of(page, asked.view), seconds_of(asked.time)
-    if asked.member then return view:person(asked.member, moment) end
-    if not moment then return view:picture(page.stream) end
-    return view:at(moment)
+    local view = view_of(page, req.query.view)
+    if view.look then return view:look(req.query, page.stream) end
+    return view:picture(page.stream)
   end)
 end
 
@@ -187,7 +195,9 @@ local function post_do(page, req, res)
     if not kind:find "^application/json" then errors.raise("argument", "an order is JSON: Content-Type: application/json") end
     local order = req:json()
     if type(order) ~= "table" then errors.raise("argument", "an order is an object") end
-    return view_of(page, order.view):act(order, page.stream)
+    local view = view_of(page, order.view)
+    if not view.act then errors.raise("argument", ("nothing can be done in %s"):format(view.title)) end
+    return view:act(order, page.stream)
   end)
 end
 
@@ -195,6 +205,7 @@ local ROUTES = {
   ["/"] = { GET = get_document, HEAD = get_document },
   ["/events"] = { GET = get_events, looks = true },
   ["/look"] = { GET = get_look, looks = true },
+  ["/metrics"] = { GET = get_metrics, HEAD = get_metrics, looks = true },
   ["/do"] = { POST = post_do, acts = true },
 }
 
@@ -210,7 +221,21 @@ local function handle(page, req, res)
   if not may and (route.acts or route.looks and page.guard.private) then
     return refuse(res, 401, TOKEN, "the program that serves this page prints it when it starts")
   end
+  if page.through then return page.through(req, res, may) end
   return run(page, req, res, may)
+end
+
+--- Answer a request that another server has judged.
+---@private
+---@param req stoke.http.incoming
+---@param res stoke.http.reply
+---@param path string where it would be at the root
+---@param may boolean whether it may act
+function Page:answer(req, res, path, may)
+  local route = ROUTES[path]
+  local run = route and route[req.method]
+  if not run then return refuse(res, 404, "there is nothing at " .. path) end
+  return run(self, req, res, may)
 end
 
 -- ---- the page -------------------------------------------------------------------------------------------------------------------
@@ -234,8 +259,10 @@ local function keep(page)
   local scope <close> = scopes.open { on_child_error = failed }
   page.scope = scope
   local _ <close> = setmetatable({}, { __close = function() page.scope = nil end })
-  for _, view in ipairs(page.views) do tasks.start(scope, "page." .. view.id, view.follow, view, page.stream) end
-  page.server:wait()
+  tasks.start(scope, "page.stream", page.stream.tend, page.stream)
+  for _, view in ipairs(page.views) do follow(page, view) end
+  if page.server then return page.server:wait() end
+  while true do tasks.park "the page" end
 end
 
 local EVERY = { "*" }
@@ -245,14 +272,30 @@ local function reachable(url)
   return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
 end
 
+local function make(fields)
+  fields.views, fields.by_id, fields.stream = {}, {}, streams.new()
+  return setmetatable(fields, Page)
+end
+
+--- A page without an address of its own, as long as the process lives: who has one hands requests to page:answer.
+---@private
+---@return stoke.page
+function M.within()
+  local page = make { most = M.BROWSERS }
+  tasks.spawn(keep, { name = "page", system = true }, page)
+  return page
+end
+
 --- Serve a page. It is a child of the current scope, as a server of http.serve is.
 ---@param options { world?: stoke.world, worlds?: stoke.world[], port?: integer, address?: string, token?: string }
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
 ---  for http://NAME.mem/ inside this process; token: at least 16 letters or digits, or token_file, the path of a file of the
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
----  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (judged on loopback,
----  elsewhere where they are listed); browsers (200) that may look at once; view: what the map needs instead of the world's own
----  `view` ({ place =, mind =, member = }); system: its tasks are the host's own, and no scope's children
+---  too, where the address lets them reach it; private: nobody looks without it, on this machine, too; hosts: names that this
+---  machine is asked by, beside its own (judged on loopback, elsewhere where they are listed); browsers (200) that may look at
+---  once; view: what the map needs instead of the world's own `view` ({ place =, mind =, member = }); host: show what this host
+---  does and what waits for approval, too; system: its tasks are the host's own, and no scope's children; through: a function that
+---  answers what the guard lets pass, in place of the views
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.
 ---
@@ -260,8 +303,8 @@ end
 function M.new(options)
   options = check(options)
   local guard = guards.new(options)
-  local page = setmetatable({ guard = guard, views = {}, by_id = {}, stream = streams.new(),
-    most = math.tointeger(options.browsers) or M.BROWSERS }, Page)
+  local page = make { guard = guard, through = options.through, most = math.tointeger(options.browsers) or M.BROWSERS }
+  if options.host then require "stoke.page.host".show(page) end
   if options.world then page:show(options.world, options.view) end
   for _, world in ipairs(options.worlds or {}) do page:show(world, options.view) end
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,

@@ -83,12 +83,16 @@ local function note_route(path)
   if seen and seen.facts then seen.facts.route = path:find "^/v1/models/." and "/v1/models/{model}" or path end
 end
 
+--- What is there beside what the protocols have.
+local function get_metrics(_, _, res) return require "stoke.metrics".reply(res) end
+local OWN <const> = { ["/metrics"] = { GET = get_metrics, HEAD = get_metrics } }
+
 local function handle(host, req, res)
   local path = req.path
   res = host.guard:admit(req, res, path:find "^/v1/" and openai.refuse or ollama.refuse)
   if not res then return end
   if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end -- the server it stands for redirects there
-  local route = ollama.ROUTES[path] or openai.ROUTES[path] or path:find("^/v1/models/.") and openai.MODEL
+  local route = ollama.ROUTES[path] or openai.ROUTES[path] or OWN[path] or path:find("^/v1/models/.") and openai.MODEL
   if not route then return res:reply(404, wire.TEXT, "404 page not found") end
   note_route(path)
   local run = route[req.method]

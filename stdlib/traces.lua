@@ -60,6 +60,15 @@ local perform, check = effect.perform, errors.check
 ---@field totals { calls: integer, input_tokens: integer, output_tokens: integer, queue: number, load: number, prefill: number,
 ---  decode: number, errors: integer } of the calls of models
 
+---@class stoke.traces.line a line of the log
+---@field n integer its number in the file: it grows
+---@field time number seconds since 1970
+---@field level "debug"|"info"|"warn"|"error"
+---@field message string
+---@field fields? table
+---@field trace? string of the span in which it was written
+---@field span? string
+
 local function file_of(what, options)
   options = errors.options(options, { file = "string", limit = "number" }, what)
   return options.file, options
@@ -89,6 +98,29 @@ function M.get(id, options)
   local file = file_of("traces.get", options)
   config.get()
   return trees.of(check(perform("traces.get", { file = file, id = id })))
+end
+
+local LINES <const> = { file = "string", limit = "number", trace = "string", level = "string", since = "number", grep = "string",
+  after = "number" }
+local LEVELS <const> = { debug = true, info = true, warn = true, error = true }
+
+--- Lines that stoke.log has written, where traces are kept: the newest of those that are asked for, oldest first.
+---@param options? { trace?: string, level?: string, since?: number, grep?: string, limit?: integer, after?: integer,
+---  file?: string } trace: of this one alone (its id, the first digits of it, or "last"); level: of this one and above; since:
+---  seconds since 1970; grep: with this text in message or fields, in upper or lower case; limit: so many at most (1000); after:
+---  the first ones behind this `n`, instead of the newest
+---@return stoke.traces.line[]
+---Raises `usage` where none are kept, `argument`, `db`.
+---
+--- Example: `for _, line in ipairs(stoke.traces.logs { level = "warn" }) do print(line.message, line.trace) end`
+function M.logs(options)
+  options = errors.options(options or {}, LINES, "traces.logs")
+  if options.level and not LEVELS[options.level] then
+    errors.argument("traces.logs: level must be debug, info, warn or error, not %s", options.level)
+  end
+  config.get()
+  return check(perform("traces.logs", { file = options.file, trace = options.trace, level = options.level,
+    since = options.since, grep = options.grep, after = options.after, limit = options.limit or 1000 }))
 end
 
 --- What became slower, longer or other between two traces: see stoke.traces.compare.

@@ -1,4 +1,4 @@
---- Effects that read traces which were kept (lua/traces.lua): traces.list and traces.get.
+--- Effects that read traces which were kept (lua/traces.lua), and lines of the log: traces.list, traces.get and traces.logs.
 
 local effect = require "core.effect"
 local errors = require "core.errors"
@@ -22,26 +22,28 @@ local function reading(f)
   end
 end
 
+local function some(value)
+  if value ~= json.null then return value end
+end
+
+--- The first span of each is looked for once it is known which are listed.
 local LIST = [[
-SELECT trace, min(start), max(start+seconds), count(*), count(*) FILTER (WHERE name IN ('llm.chat','llm.stream')),
-  count(*) FILTER (WHERE error IS NOT NULL),
-  sum(coalesce(json_extract(data,'$.input_tokens'),0)) FILTER (WHERE name LIKE 'llm.%' OR name LIKE 'embed.%'),
-  sum(coalesce(json_extract(data,'$.output_tokens'),0)) FILTER (WHERE name LIKE 'llm.%')
-FROM spans GROUP BY trace ORDER BY max(n) DESC LIMIT ?]]
-local ROOT = "SELECT name, about FROM spans WHERE trace=? ORDER BY parent IS NOT NULL, start, n LIMIT 1"
+SELECT g.*, first.name, first.about FROM (
+  SELECT trace, min(start) AS start, max(start+seconds), count(*), count(*) FILTER (WHERE name IN ('llm.chat','llm.stream')),
+    count(*) FILTER (WHERE error IS NOT NULL),
+    sum(coalesce(json_extract(data,'$.input_tokens'),0)) FILTER (WHERE name LIKE 'llm.%' OR name LIKE 'embed.%'),
+    sum(coalesce(json_extract(data,'$.output_tokens'),0)) FILTER (WHERE name LIKE 'llm.%'), max(n) AS last
+  FROM spans GROUP BY trace ORDER BY last DESC LIMIT ?) AS g
+JOIN spans AS first ON first.n=(SELECT n FROM spans WHERE trace=g.trace ORDER BY parent IS NOT NULL, start, n LIMIT 1)
+ORDER BY g.last DESC]]
 
 effect.define("traces.list", { class = "pure", quiet = true, run = reading(function(db, q)
   local found, err = db:query(LIST, { q.limit })
   if not found then return nil, err end
   local list = {}
   for i, row in ipairs(found.rows) do
-    local root
-    root, err = db:query(ROOT, { row[1] })
-    if not root then return nil, err end
-    local name, about = table.unpack(root.rows[1], 1, 2)
     list[i] = { id = row[1], start = row[2], seconds = row[3] - row[2], spans = row[4], calls = row[5], errors = row[6],
-      input_tokens = row[7] ~= json.null and row[7] or 0, output_tokens = row[8] ~= json.null and row[8] or 0, name = name,
-      about = about ~= json.null and about or nil }
+      input_tokens = some(row[7]) or 0, output_tokens = some(row[8]) or 0, name = row[10], about = some(row[11]) }
   end
   return list
 end) })
@@ -86,9 +88,60 @@ effect.define("traces.get", { class = "pure", quiet = true, run = reading(functi
   for i, row in ipairs(found.rows) do
     local span = json.decode(row[8]) or {}
     span.id, span.name, span.start, span.seconds = row[1], row[3], row[5], row[6]
-    span.parent, span.about = row[2] ~= json.null and row[2] or nil, row[4] ~= json.null and row[4] or nil
-    span.error = row[7] ~= json.null and row[7] or nil
+    span.parent, span.about = some(row[2]), some(row[4])
+    span.error = some(row[7])
     spans[i] = span
   end
   return { id = id, spans = spans }
+end) })
+
+-- ---- lines of the log -----------------------------------------------------------------------------------------------------------
+
+--- Levels from this one on.
+local FROM <const> = { debug = 1, info = 2, warn = 3, error = 4 }
+local LEVELS <const> = { "debug", "info", "warn", "error" }
+
+--- The condition for what is asked, and its values.
+local function wanted(q, id)
+  local where, values = { "n>?" }, { q.after or 0 }
+  local function add(sql, ...)
+    where[#where + 1] = sql
+    for _, value in ipairs { ... } do values[#values + 1] = value end
+  end
+  if id then add("trace=?", id) end
+  if q.since then add("time>=?", q.since) end
+  if q.level and q.level ~= "debug" then
+    local levels = table.move(LEVELS, FROM[q.level], #LEVELS, 1, {})
+    add("level IN (" .. ("?,"):rep(#levels - 1) .. "?)", table.unpack(levels))
+  end
+  if q.grep then
+    local text = q.grep:lower()
+    add("(instr(lower(message),?)>0 OR instr(lower(coalesce(data,'')),?)>0)", text, text)
+  end
+  return table.concat(where, " AND "), values
+end
+
+--- A file that was written before lines were kept has none.
+local HAS = "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name='logs'"
+
+effect.define("traces.logs", { class = "pure", quiet = true, run = reading(function(db, q)
+  local found, err = db:query(HAS)
+  if not found then return nil, err end
+  if found.rows[1][1] == 0 then return {} end
+  local id
+  if q.trace then
+    id, err = find(db, q.trace)
+    if not id then return nil, err end
+  end
+  local where, values = wanted(q, id)
+  values[#values + 1] = q.limit
+  found, err = db:query(("SELECT n,time,level,message,trace,span,data FROM logs WHERE %s ORDER BY n %s LIMIT ?"):format(where,
+    q.after and "" or "DESC"), values)
+  if not found then return nil, err end
+  local list, count = {}, #found.rows
+  for i, row in ipairs(found.rows) do
+    list[q.after and i or count + 1 - i] = { n = row[1], time = row[2], level = row[3], message = row[4], trace = some(row[5]),
+      span = some(row[6]), fields = row[7] ~= json.null and json.decode(row[7]) or nil }
+  end
+  return list
 end) })

@@ -22,6 +22,8 @@ local M = {}
 
 --- Seconds between two looks whether another process has written.
 M.LOOK = 0.025
+--- Less than the clock can tell: a wait of that is over.
+local TICK <const> = 1e-6
 
 ---@class core.engine.local: core.engine
 ---@field hub core.engine.hub
@@ -38,6 +40,7 @@ Engine.traits = { order = "key", fenced = true, handover = "one step", cas = tru
 ---@field turns core.engine.turns
 ---@field users integer engines that are open
 ---@field changes table<string, integer> how often something of a name has changed
+---@field others integer how often another process has written
 ---@field waiters table<string, table<thread, true>>
 ---@field waiting integer
 local Hub = {}
@@ -54,20 +57,27 @@ function Hub:tell(name)
   for co in next, list do host.wake(co) end
 end
 
+--- Another process has written something.
 function Hub:tell_all()
+  self.others = self.others + 1
   for name in next, self.waiters do self:tell(name) end
 end
 
---- While somebody waits, look for what other processes write.
+--- A number that changes with what has a name.
+---@param name string
+---@return integer
+function Hub:seen(name) return (self.changes[name] or 0) + self.others end
+
+--- While somebody waits, look for what other processes write. What they wrote since the last look is news, too: whoever waits now
+--- may have looked before it.
 local function look(self)
-  local version = self.db:version()
   while self.waiting > 0 do
-    if host.park("queue", M.LOOK) == nil then break end
-    local now = self.waiting > 0 and self.db:version() or version
-    if now ~= version then
-      version = now
+    local now = self.db:version()
+    if now ~= self.version then
+      self.version = now
       self:tell_all()
     end
+    if self.waiting == 0 or host.park("queue", M.LOOK) == nil then break end
   end
   self.looking = nil
 end
@@ -80,7 +90,7 @@ end
 ---@return stoke.error|nil err
 function Hub:await(name, seen, seconds)
   local co = host.enter "queue".co
-  if (self.changes[name] or 0) ~= seen then return true end
+  if self:seen(name) ~= seen then return true end
   self.waiters[name] = self.waiters[name] or {}
   self.waiters[name][co] = true
   self.waiting = self.waiting + 1
@@ -103,7 +113,7 @@ local function hub_of(path)
   end
   local db, err = schema.open(path)
   if not db then return nil, err end
-  hub = setmetatable({ path = path, db = db, users = 1, changes = {}, waiters = {}, waiting = 0 }, Hub)
+  hub = setmetatable({ path = path, db = db, users = 1, changes = {}, others = 0, waiters = {}, waiting = 0 }, Hub)
   hub.turns = turns.new(db, function(changed)
     for name in next, changed do hub:tell(name) end
   end)
@@ -166,11 +176,11 @@ function Engine:claim(q)
     if list[1] then tasks.spawn(function() self:settle(list) end, { system = true, name = "queue" }) end
   end
   while true do
-    local seen = self.hub.changes[q.stream] or 0
+    local seen = self.hub:seen(q.stream)
     local claims, due = self:take(items.claim, q, undo)
     if not claims then return nil, due end
     local left = last - monotonic()
-    if claims[1] or left <= 0 then return claims end
+    if claims[1] or left < TICK then return claims end
     local ok, err = await(self, q.stream, seen, due and math.min(left, math.max(due - wall(), 0.001)) or left)
     if not ok then return nil, err end
   end
@@ -216,11 +226,11 @@ function Engine:kv_keys(bucket, prefix) return self:look_up(kv.KEYS, { bucket, p
 function Engine:kv_watch(bucket, prefix, since, wait)
   local last, name = monotonic() + wait, kv.name(bucket)
   while true do
-    local seen = self.hub.changes[name] or 0
+    local seen = self.hub:seen(name)
     local list, err = self:look_up(kv.CHANGES, { bucket, prefix, since })
     if not list then return nil, err end
     local left = last - monotonic()
-    if list[1] or left <= 0 then return list end
+    if list[1] or left < TICK then return list end
     local ok
     ok, err = await(self, name, seen, left)
     if not ok then return nil, err end

@@ -36,11 +36,14 @@ M.semantic = nil
 ---@field misses integer by a model
 ---@field stale integer of the exact ones: those that were past their time, and are asked for anew
 ---@field errors integer answered by what was past its time, since the call failed
+---@field saved_input integer tokens of prompts that were not sent, as far as entries tell
+---@field saved_output integer tokens of answers that were not written
 ---@field skipped table<string, integer> not looked for, by why
 ---@field unkept table<string, integer> answers that were not kept, by why
 
 local function nothing()
-  return { exact = 0, shared = 0, semantic = 0, prefix = 0, misses = 0, stale = 0, errors = 0, skipped = {}, unkept = {} }
+  return { exact = 0, shared = 0, semantic = 0, prefix = 0, misses = 0, stale = 0, errors = 0, saved_input = 0, saved_output = 0,
+    skipped = {}, unkept = {} }
 end
 
 ---@type stoke.cache.counts
@@ -82,6 +85,17 @@ local function look(places, call, settings)
     end
   end
   return late
+end
+
+--- It is answered by what is kept.
+---@param meta? stoke.cache.meta of the entry
+local function answered(call, how, meta)
+  local file, counts = files.of(), M.counts
+  file.hits, counts[how], call.cached = file.hits + 1, counts[how] + 1, how
+  local facts = meta and meta.facts
+  if not facts then return end
+  counts.saved_input = counts.saved_input + (math.tointeger(facts.input_tokens) or 0)
+  counts.saved_output = counts.saved_output + (math.tointeger(facts.output_tokens) or 0)
 end
 
 --- What was found, as the caller gets it; nil: it cannot be read, and counts as nothing.
@@ -137,6 +151,7 @@ local function meant(def, q, call, settings, places)
     M.semantic.gone(asked)
     return nil
   end
+  answered(call, "semantic", meta)
   if not def.stream then value.semantic = M.semantic.told(asked.found) end
   return value
 end
@@ -245,18 +260,12 @@ local function skip(why, call)
   end
 end
 
---- It is answered by what is kept.
-local function answered(call, how)
-  local file = files.of()
-  file.hits, M.counts[how], call.cached = file.hits + 1, M.counts[how] + 1, how
-end
-
 --- What is kept of a question; nil: nothing that could be given.
 local function kept(def, q, call, settings, found)
   if not found or found.age == "late" then return nil end
   local value = value_of(def, q, found, "exact", found.age == "stale")
   if not value then return nil end
-  answered(call, "exact")
+  answered(call, "exact", found.meta)
   place_of.note_given(call, settings, found.place)
   if found.age == "stale" then
     M.counts.stale = M.counts.stale + 1
@@ -270,7 +279,7 @@ local function instead(def, q, call, found)
   local value = value_of(def, q, found, "exact", true)
   if value then
     M.counts.errors = M.counts.errors + 1
-    answered(call, "exact")
+    answered(call, "exact", found.meta)
   end
   return value
 end
@@ -284,7 +293,6 @@ local function look_further(def, q, call, settings, places)
   end
   local err
   if settings.semantic and M.semantic then value, err = meant(def, q, call, settings, places) end
-  if value then answered(call, "semantic") end
   return value, err
 end
 

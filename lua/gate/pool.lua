@@ -212,10 +212,11 @@ end
 
 --- All that is known of the pool: its servers, lanes, slots, queues.
 ---@param most? integer waiting calls of a lane that are told one by one; 10 when not given
+---@param numbers? boolean who holds the slots is not looked for: that walks all tasks
 ---@return table see stoke.pool
-function M.state(most)
+function M.state(most, numbers)
   local holders, picture = require "core.gate.holders", require "core.pool.picture"
-  local look = { now = monotonic(), most = most or 10, holders = holders.find(), task_of = holders.name }
+  local look = { now = monotonic(), most = most or 10, holders = numbers and {} or holders.find(), task_of = holders.name }
   local state = picture.of(M.servers, turns and turns.engine(), look)
   local hedge = package.loaded["core.gate.hedge"]
   state.hedges, state.hedges_won = hedge and hedge.counts.hedged or 0, hedge and hedge.counts.won or 0

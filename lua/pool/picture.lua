@@ -117,7 +117,9 @@ local function lane_of(lane, look)
     local load, known = facts:load()
     out.load_seconds = residency and residency.loads[lane.model or lane.key] or known and load or nil
   end
-  if lane.asked and lane.asked > 0 then out.remembered = lane.remembered / lane.asked end
+  if lane.asked and lane.asked > 0 then
+    out.remembered, out.prompt_tokens, out.remembered_tokens = lane.remembered / lane.asked, lane.asked, lane.remembered
+  end
   return out
 end
 

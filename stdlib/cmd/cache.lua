@@ -1,5 +1,6 @@
 -- stoke cache: what the cache holds and has saved; lists, shows, forgets and copies its entries.
 
+local age = require "stoke.cmd.age"
 local args = require "stoke.args"
 local cache = require "stoke.cache"
 local driver = require "core.driver.cache"
@@ -222,17 +223,8 @@ end
 
 -- ---- clear, wrong, copies ---------------------------------------------------------------------------------------------------
 
-local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 7 * 86400 }
-
-local function age(text)
-  if not text then return nil end
-  local number, unit = text:lower():match "^(%d+%.?%d*)%s*(%a)$"
-  if number and SECONDS[unit] then return tonumber(number) * SECONDS[unit] end
-  errors.raise("usage", ("--older wants a number and a unit, got '%s'"):format(text), { hint = "as in --older 30d" })
-end
-
 function DO.clear(a)
-  local n = cache.clear { kind = a.kind, model = a.model, older = age(a.older) }
+  local n = cache.clear { kind = a.kind, model = a.model, older = age.seconds(a.older, "--older", "30d") }
   if a.json then return output.print_json { entries = n } end
   stdio.write(n == 0 and "nothing to forget\n" or ("%s forgotten\n"):format(count(n, "entries")))
 end

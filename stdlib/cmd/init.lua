@@ -49,14 +49,19 @@ M.verbs = {
   { name = "cache", summary = "see what the cache of answers holds and has saved; forget or copy entries",
     usage = "cache [list|show ID|clear|...]" },
   { name = "trace", summary = "show what took how long in a run that was traced", usage = "trace [ID|last|list|diff A B]" },
+  { name = "logs", summary = "show what was logged, with its traces", usage = "logs [ID|last] [--follow]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true, serves = true },
+  { name = "worker", summary = "take the runs of a file's workflows that hosts share", usage = "worker --engine URL FILE",
+    talks = true },
+  { name = "hosts", summary = "list the hosts that share runs", usage = "hosts [--engine URL]" },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },
+  { name = "page", summary = "show a running host, or a store, in a browser", usage = "page [NAME|FILE]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
@@ -120,7 +125,9 @@ local function keep_traces(flags, setting, serves)
   if setting == false and not flags.spans or not (setting or flags.spans or serves) then return end
   local given = type(setting) == "table" and setting or {}
   local bodies = given.bodies or flags.spans and flags["trace-bodies"] ~= nil
-  require "core.traces".keep { spans = given.spans, bodies = bodies }
+  local traces = require "core.traces"
+  traces.keep { spans = given.spans, bodies = bodies }
+  log.listen(traces.log)
 end
 
 --- Send them to a collector, where the environment names one (stdlib/traces/otlp.lua).
@@ -209,6 +216,7 @@ function M.apply(flags, talks, lenient, serves)
   end
   keep_traces(flags, c.traces, serves) -- the simulator's own beginning is in no trace
   if talks then send_traces(c.traces) end
+  if flags.metrics then require "stoke.metrics.flag".open(flags.metrics) end
 end
 
 --- Seconds a script lives before others can look into it: short ones pay nothing for it.
@@ -228,6 +236,18 @@ function M.announce(path)
     end
     if err then log.debug("this host cannot be looked into", { error = err.message }) end
   end, { name = "attach", system = true })
+end
+
+--- Put the flags into force that a program gave which holds this host (lua/embedder.lua).
+---@param words string[]
+---Raises `usage` for what is no flag of the runtime.
+function M.embed(words)
+  local flags, rest = runtime.split(words)
+  if rest[1] then
+    errors.raise("usage", ("stoke_options.flags: %s is no flag of the runtime"):format(rest[1]),
+      { hint = "stoke --help lists them" })
+  end
+  M.apply(flags, true)
 end
 
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end
@@ -282,7 +302,7 @@ M.elsewhere = {
   new = "stoke init FOLDER", create = "stoke init FOLDER",
   shell = "stoke repl", console = "stoke repl", prompt = "stoke repl", ask = "stoke chat MODEL",
   watch = "stoke run --watch FILE", dev = "stoke run --watch FILE", check = "stoke doctor", config = "stoke doctor",
-  env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME", logs = "stoke attach NAME",
+  env = "stoke doctor", info = "stoke doctor", status = "stoke ps", inspect = "stoke attach NAME",
   stats = "stoke top", history = "stoke runs", timeline = "stoke show ID", reject = "stoke approve ID --reject WHY",
     man = "stoke help NAME", docs = "stoke help NAME",
   rm = "stoke -e 'require(\"stoke.ollama\").delete(\"NAME\")'",

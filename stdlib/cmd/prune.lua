@@ -1,5 +1,6 @@
 -- stoke prune: deletes durable runs that have ended.
 
+local age = require "stoke.cmd.age"
 local args = require "stoke.args"
 local errors = require "core.errors"
 local output = require "stoke.runs.output"
@@ -20,15 +21,14 @@ local SPEC = {
               { "json", type = "boolean", help = "one JSON object" } },
 }
 
-local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 7 * 86400 }
 local BYTES = { b = 1, kb = 1e3, mb = 1e6, gb = 1e9, tb = 1e12, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3, kib = 1024, mib = 1024 ^ 2,
   gib = 1024 ^ 3 }
 
-local function amount(text, units, shown, example)
+local function size(text)
   if not text then return nil end
   local number, unit = text:lower():match "^(%d+%.?%d*)%s*(%a+)$"
-  if number and units[unit] then return tonumber(number) * units[unit] end
-  errors.raise("usage", ("%s wants a number and a unit, got '%s'"):format(shown, text), { hint = "as in " .. example })
+  if number and BYTES[unit] then return tonumber(number) * BYTES[unit] end
+  errors.raise("usage", ("--bytes wants a number and a unit, got '%s'"):format(text), { hint = "as in --bytes 1gb" })
 end
 
 ---@param argv string[]
@@ -38,8 +38,8 @@ return function(argv)
     errors.raise("usage", "which runs? --older 30d, or --bytes 1gb",
       { hint = "add --dry-run to list them and delete nothing" })
   end
-  local done = runs.prune { older = amount(a.older, SECONDS, "--older", "--older 30d"),
-    bytes = amount(a.bytes, BYTES, "--bytes", "--bytes 1gb"), dry = a.dry_run }
+  local done = runs.prune { older = age.seconds(a.older, "--older", "30d"), bytes = size(a.bytes),
+    dry = a.dry_run }
   if a.json then return output.print_json(done) end
   local now, rows = time.now(), { { "ID", "WORKFLOW", "ENDED", "SIZE" } }
   for i, run in ipairs(done.runs) do

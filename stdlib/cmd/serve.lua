@@ -4,12 +4,14 @@ local args = require "stoke.args"
 local channel = require "core.channel"
 local errors = require "core.errors"
 local keeper = require "core.keeper"
+local metrics = require "stoke.metrics"
 local offered = require "stoke.cmd.offered"
 local reload = require "stoke.reload"
 local registry = require "stoke.serve.registry"
 local script = require "core.script"
 local serve = require "stoke.serve"
 local sessions = require "stoke.serve.sessions"
+local spans = require "core.gate.span"
 local stdio = require "core.stdio"
 
 local SPEC = {
@@ -126,6 +128,7 @@ return function(argv)
   local _ <close> = setmetatable({}, Restore)
   keeper.on_signal = on_signal(stopping)
   reload.watch(true)
+  if spans.on then metrics.start() end -- its turns are traced anyway
   local server <close>, host = open(a, a.file and script.run_body(a.file))
   follow(host)
   stdio.write(server.url .. "\n")

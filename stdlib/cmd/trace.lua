@@ -16,8 +16,10 @@ local SPEC = {
                { "stoke trace 4f2a", "another one; the first digits are enough" },
                { "stoke trace diff 4f2a last", "what became slower or longer, and why" },
                { "stoke trace last --requests", "with each request, where they were kept: --spans --trace-bodies" },
+               { "stoke trace last --logs", "with what stoke.log wrote in each span" },
                { "stoke trace last --json", "for a script" } },
   options = { { "requests", type = "boolean", help = "print each request that was kept" },
+              { "logs", type = "boolean", help = "print what was logged, below the span in which it was" },
               { "limit", short = "n", default = 50, help = "list: so many at most" },
               { "file", placeholder = "FILE", help = "another file of traces, such as bot/.stoke/traces.db" },
               { "json", type = "boolean", help = "JSON: one object, or one a line" } },
@@ -55,6 +57,8 @@ end
 
 local function show(a)
   local trace = traces.get(a.what or "last", { file = a.file })
+  local logged = traces.logs { trace = trace.id, file = a.file }
+  if a.logs then trace.logs = logged end
   if a.json then
     if not a.requests then
       for _, span in ipairs(trace.spans) do span.request = nil end
@@ -63,6 +67,7 @@ local function show(a)
   end
   stdio.write(draw.waterfall(trace, { columns = stdio.is_tty(1) and term.columns() or nil, colour = term.colour(1),
     requests = a.requests }))
+  if logged[1] and not a.logs then stdio.err(("(%d lines were logged: --logs shows them)\n"):format(#logged)) end
   local kept = false
   for _, span in ipairs(trace.spans) do kept = kept or span.request ~= nil end
   if a.requests and not kept then stdio.err "no requests were kept: stoke FILE --spans --trace-bodies keeps them\n" end

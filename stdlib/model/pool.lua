@@ -79,6 +79,8 @@ end
 ---@field prefill? number tokens a second that are read
 ---@field load_seconds? number what loading it takes
 ---@field remembered? number share of its prompts that the server remembered
+---@field prompt_tokens? number tokens of these prompts
+---@field remembered_tokens? number of these tokens: those that the server remembered
 ---@field breaker? "open"|"trial"|"tender" it failed; tender: it answers again
 
 ---@class stoke.pool.call_state a call that is out

@@ -83,6 +83,38 @@ function clockText(time, seconds = true) {
 
 const momentText = (time, seconds = false) => `Day ${dayOf(time)}, ${clockText(time, seconds)}`;
 
+const numberText = (n) => Number(n).toLocaleString("en", { maximumFractionDigits: 1 });
+
+// Seconds as a person says them: 12 ms, 8.1 s, 3 min 20 s, 2 h 5 min, 4 d 3 h.
+function durationText(seconds) {
+  if (seconds < 1) return seconds === 0 ? "0 s" : `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${Number.isInteger(seconds) ? seconds : seconds.toFixed(1)} s`;
+  const whole = Math.floor(seconds);
+  const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"], [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
+  const first = parts.findIndex(([n]) => n > 0);
+  return parts.slice(first, first + 2).filter(([n]) => n > 0).map(([n, unit]) => `${n} ${unit}`).join(" ");
+}
+
+// The clock of the host: that of this machine may be wrong.
+const hostClock = {
+  ahead: 0,
+  set(now) { if (now !== undefined) this.ahead = now - Date.now() / 1000; },
+  now() { return Date.now() / 1000 + this.ahead; },
+};
+
+const sinceText = (time) => {
+  const seconds = Math.max(0, hostClock.now() - time);
+  return seconds < 2 ? "now" : `${durationText(Math.floor(seconds))} ago`;
+};
+
+// A moment, told by how long ago it was; kept fresh as long as it is on the page.
+const agoText = (time) => el("time", { "data-at": time, datetime: new Date(time * 1000).toISOString(),
+  title: new Date(time * 1000).toLocaleString() }, sinceText(time));
+
+setInterval(() => {
+  for (const node of document.querySelectorAll("time[data-at]")) put(node, sinceText(Number(node.dataset.at)));
+}, 1000);
+
 const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 
 // Numbers in names count as numbers: "walker 9" comes before "walker 10".
@@ -106,6 +138,25 @@ async function attempt(promise) {
     if (error.name !== "AbortError") notice(error.message);
     return undefined;
   }
+}
+
+// A word for a state, with a mark before it, so that colour is not all that tells it.
+const pill = (state, words = state) => el("span", { class: "pill", "data-state": state }, words);
+
+// A button that puts a text where Ctrl-V finds it.
+function copyButton(text, label = "Copy") {
+  const button = el("button", { type: "button", class: "small", onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(typeof text === "function" ? await text() : text);
+      put(said, "Copied");
+    } catch {
+      put(said, "Not allowed");
+    }
+    setTimeout(() => put(said, label), 1500);
+  } }, icon("copy"));
+  const said = el("span", {}, label);
+  button.append(said);
+  return button;
 }
 
 const say = (text) => put(byId("said"), text);
@@ -174,12 +225,17 @@ function glyph(look, name) {
 
 const badge = (look, name) => svg("svg", { class: "badge", viewBox: "-16 -16 32 32", "aria-hidden": "true" }, glyph(look, name));
 
-// Paths of 24 by 24 units.
+// Paths of 24 by 24 units; those of views are lines.
 const ICONS = {
+  world: "M12 3.5a8.5 8.5 0 1 0 .01 0zM3.5 12h17M12 3.5c4 4 4 13 0 17c-4-4-4-13 0-17",
+  now: "M3 12h4.5L10.5 5l4 14 3-7H21",
+  runs: "M5 6.5h14M5 12h14M5 17.5h9",
+  approvals: "M12 3.5l7.5 3v5c0 4.5-3 7.5-7.5 9-4.5-1.5-7.5-4.5-7.5-9v-5zM8.5 12l2.5 2.5 4.5-4.5",
+  copy: "M9 9h10v11H9zM5 15V4h10",
   pause: "M7 5h3.5v14H7zm6.5 0H17v14h-3.5z",
   play: "M8 5l11 7-11 7z",
   step: "M6 5l8.5 7L6 19zm10 0h3v14h-3z",
   back: "M14.5 5L8 12l6.5 7",
 };
 
-const icon = (name) => svg("svg", { class: `icon ${name}`, viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+const icon = (name) => svg("svg", { class: `icon icon-${name}`, viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));

@@ -7,8 +7,10 @@ local source = require "core.source"
 
 local M = {}
 
---- The scripts, in the order in which they are put together.
-local SCRIPTS = { "base", "stream", "zoom", "map", "timeline", "person", "feed", "town", "main" }
+--- The scripts and the styles, in the order in which they are put together.
+local SCRIPTS = { "base", "stream", "zoom", "map", "timeline", "person", "feed", "town", "now", "waterfall", "transcript", "run",
+  "runs", "approvals", "main" }
+local STYLES = { "page", "host", "runs" }
 
 local function part(name)
   return source.document("page/" .. name) or errors.raise("internal", "the page misses its part " .. name)
@@ -20,11 +22,14 @@ local function digest(text) return ("'sha256-%s'"):format(hash.base64(hash.sha25
 local POLICY = "default-src 'none'; script-src %s; style-src %s; connect-src 'self'; img-src data:; base-uri 'none'; "
   .. "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
+local function joined(names, ending)
+  local out = {}
+  for i, name in ipairs(names) do out[i] = part(name .. ending) end
+  return table.concat(out)
+end
+
 local function make()
-  local scripts = { "\"use strict\";\n(() => {\n" }
-  for _, name in ipairs(SCRIPTS) do scripts[#scripts + 1] = part(name .. ".js") end
-  scripts[#scripts + 1] = "})();\n"
-  local parts = { style = part "page.css", script = table.concat(scripts) }
+  local parts = { style = joined(STYLES, ".css"), script = "\"use strict\";\n(() => {\n" .. joined(SCRIPTS, ".js") .. "})();\n" }
   local html, count = part "page.html":gsub("@(%l+)@", parts)
   if count ~= 2 then errors.raise("internal", "page.html must have one place for the style and one for the script") end
   return { html = html, headers = {

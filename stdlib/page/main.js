@@ -1,8 +1,9 @@
-// The page around its views: which one is shown, the clock, the connection, keys, help.
+// The page around its views: which one is shown and where the address says so, the connection, keys, help.
 
-const KEYS = [["space", "pause, or go on"], [".", "one step"], ["< >", "slower, faster"], ["t", "the line of time; arrows move in it"],
-  ["n, Esc", "back to now"], ["p", "the list of people; arrows, Enter"], ["s", "the story"],
-  ["m", "the map; once you have joined, arrows walk"], ["+ - 0", "the map larger, smaller, all of it"], ["/", "say something, or find somebody"], ["?", "this help"]];
+const KEYS = [["1 to 9", "another view"], ["?", "this help"]];
+
+// The address behind the # is /VIEW/WORDS: what the words mean is the view's own.
+const addressOf = (words) => `#/${words.map(encodeURIComponent).join("/")}`;
 
 const app = {
   may: false,
@@ -15,43 +16,84 @@ const app = {
     byId("clock").dataset.state = state;
   },
 
-  // #/town/ada: the view, and who is looked at.
-  route(view) {
-    const [, of, id] = location.hash.slice(1).split("/").map(decoded);
-    return of === view ? id : undefined;
+  // ---- where we are -----------------------------------------------------------------------------------------------------------
+
+  href: (...words) => addressOf(words),
+
+  address: () => (location.hash.startsWith("#/") ? location.hash.slice(2).split("/").map(decoded) : []),
+
+  // What the address says behind a view: nothing where it is of another one.
+  words(view) {
+    const [id, ...words] = this.address();
+    return id === view ? words : [];
   },
 
-  setRoute(view, id) {
-    const hash = `#/${encodeURIComponent(view)}${id === null ? "" : `/${encodeURIComponent(id)}`}`;
-    if (location.hash !== hash) history.pushState(null, "", hash);
+  // Write the address alone, as a step that the browser can go back from; or in place of the present one.
+  push(...words) { if (location.hash !== addressOf(words)) history.pushState(null, "", addressOf(words)); },
+  mark(...words) { if (location.hash !== addressOf(words)) history.replaceState(null, "", addressOf(words)); },
+
+  go(...words) {
+    this.push(...words);
+    this.follow();
   },
 
-  show(id) {
-    const view = this.views.get(id);
-    if (!view || this.shown === view) return;
-    this.shown = view;
-    byId("view").replaceChildren(view.node);
-    byId("controls").replaceChildren(...view.controls);
-    put(byId("title"), view.title);
-    document.title = view.title;
-    byId("views").value = id;
-    view.draw();
+  // Show what the address says; where it says nothing, what was shown, or what there is to see first: a world.
+  follow() {
+    const [id, ...words] = this.address();
+    const all = [...this.views.values()];
+    const view = this.views.get(id) ?? all.find((one) => one === this.shown) ?? all.find((one) => one.clocked) ?? all[0];
+    if (view) this.show(view, view.id === id ? words : []);
+    else byId("view").replaceChildren(el("p", { class: "empty" },
+      "There is nothing to see yet. A world is shown as soon as the program makes one."));
   },
+
+  show(view, words) {
+    if (this.shown !== view) {
+      this.shown?.exit?.();
+      this.shown = view;
+      byId("view").replaceChildren(view.node);
+      byId("controls").replaceChildren(...view.controls);
+      byId("clock").hidden = !view.clocked;
+      put(byId("title"), view.title);
+      document.title = view.title;
+      for (const link of byId("nav").children) link.ariaCurrent = link.dataset.view === view.id ? "page" : null;
+    }
+    view.enter(words);
+  },
+
+  // ---- the views --------------------------------------------------------------------------------------------------------------
 
   // The views that there are; those that have gone leave the page, those that are new come into it.
-  hello({ may, views }) {
+  hello({ may, views, now }) {
     this.may = may;
+    hostClock.set(now);
     for (const about of views) {
       if (!this.views.has(about.id) && kinds[about.kind]) this.views.set(about.id, new kinds[about.kind](this, about));
     }
     for (const id of this.views.keys()) if (!views.some((about) => about.id === id)) this.views.delete(id);
-    const list = byId("views");
-    list.replaceChildren(...[...this.views].map(([id, view]) => el("option", { value: id }, view.title)));
-    list.parentNode.hidden = this.views.size < 2;
-    const wanted = decoded(location.hash.slice(1).split("/")[1] ?? "");
-    if (this.views.size === 0) byId("view").replaceChildren(el("p", { class: "empty" }, "There is nothing to see yet. A world is shown as soon as the program makes one."));
-    else this.show(this.views.has(wanted) ? wanted : this.shown?.id ?? this.views.keys().next().value);
+    this.drawNav();
+    this.follow();
     if (token && !may) notice("The token of your link is not the one of this program any more: you can only watch.", 0);
+  },
+
+  drawNav() {
+    const nav = byId("nav");
+    nav.replaceChildren(...[...this.views].map(([id, view]) => el("a", { href: this.href(id), "data-view": id,
+      "aria-current": view === this.shown && "page" }, icon(view.constructor.icon ?? "world"), el("span", {}, view.title),
+    el("b", { class: "badge-count", hidden: !view.badge }, view.badge ?? ""))));
+    nav.hidden = this.views.size < 2;
+    document.body.classList.toggle("many", this.views.size > 1);
+  },
+
+  // A number beside the name of a view: what waits there.
+  badge(id, number) {
+    const view = this.views.get(id);
+    if (!view || view.badge === number) return;
+    view.badge = number;
+    const node = [...byId("nav").children].find((link) => link.dataset.view === id)?.querySelector("b");
+    if (!node) return;
+    put(node, String(number));
+    node.hidden = !number;
   },
 
   state(state, why) {
@@ -59,7 +101,7 @@ const app = {
     const node = byId("link-state");
     node.dataset.state = state;
     put(node, words[state]);
-    node.title = state === "live" && !this.may ? "Who has the link with the token may pause the world, join it and speak." : why ?? "";
+    node.title = state === "live" && !this.may ? "Who has the link with the token may decide and change things here." : why ?? "";
     if (state === "cut") notice(`No connection: ${why}. Trying again.`, 0);
     else if (state === "live" && byId("notice").textContent.startsWith("No connection")) notice("");
   },
@@ -76,23 +118,29 @@ const stream = new Stream((type, data) => {
   }
 }, (state, why) => app.state(state, why));
 
-byId("views").addEventListener("change", (event) => {
-  app.show(event.target.value);
-  app.setRoute(event.target.value, null);
+addEventListener("popstate", () => app.follow());
+
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  (document.getElementById("panel") ?? byId("view")).focus();
 });
 
-addEventListener("popstate", () => {
-  const view = app.shown;
-  const id = view && app.route(view.id);
-  if (view && (id ?? null) !== view.selected) view.pick?.(id ?? null);
-});
+// ---- keys -------------------------------------------------------------------------------------------------------------------
 
 function help() {
-  dialog("Keys", el("dl", { class: "keys" }, KEYS.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)))),
+  const keys = [...app.shown?.keys ?? [], ...app.views.size > 1 ? KEYS : KEYS.slice(1)];
+  dialog("Keys", el("dl", { class: "keys" }, keys.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)))),
     [["Close", "", "main"]]);
 }
 
 byId("help").addEventListener("click", help);
+
+function digit(key) {
+  const id = /^[1-9]$/.test(key) ? [...app.views.keys()][Number(key) - 1] : undefined;
+  if (id === undefined || app.views.size < 2) return false;
+  app.go(id);
+  return true;
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || byId("dialog").open) return;
@@ -103,7 +151,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === " " && /^(BUTTON|SUMMARY)$/.test(target.tagName)) return;
   if (event.key === "?") help();
-  else if (!app.shown?.key(event)) return;
+  else if (!digit(event.key) && !app.shown?.key?.(event)) return;
   event.preventDefault();
 });
 

@@ -86,7 +86,7 @@ class People {
 
 // ---- one of them --------------------------------------------------------------------------------------------------------------
 
-const numberText = (value) => (typeof value === "number" ? value.toFixed(2) : "");
+const scoreText = (value) => (typeof value === "number" ? value.toFixed(2) : "");
 
 function minutesOf(from) {
   if (typeof from === "number") return (from % 86400) / 60;
@@ -109,7 +109,7 @@ function planList(plan, time) {
 function bar(label, value, most) {
   const meter = el("span", { class: "meter" }, el("i", {}));
   meter.firstChild.style.width = `${Math.round(Math.max(0, Math.min(1, value / most)) * 100)}%`;
-  return el("span", { class: "score" }, label, meter, el("b", {}, numberText(value)));
+  return el("span", { class: "score" }, label, meter, el("b", {}, scoreText(value)));
 }
 
 // The bar of a score is beside the best of the list: what it can be at most depends on weights.

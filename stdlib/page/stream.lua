@@ -13,8 +13,9 @@ local M = {}
 local FRAMES <const>, BYTES <const> = 100, 1024 * 1024
 --- Bytes that are handed to a browser at once.
 local BATCH <const> = 64 * 1024
---- Seconds without a frame after which a browser hears that we are there, and without a byte taken after which it is dropped.
-local PING <const>, STUCK <const> = 15, 60
+--- Seconds without a frame after which a browser hears that we are there, and without a byte taken after which it is dropped;
+--- between two looks for such ones.
+local PING <const>, STUCK <const>, SWEEP <const> = 15, 60, 5
 
 local HEADERS = { ["Content-Type"] = "text/event-stream; charset=utf-8", ["Cache-Control"] = "no-store",
   ["X-Content-Type-Options"] = "nosniff", ["Cross-Origin-Resource-Policy"] = "same-origin", ["X-Accel-Buffering"] = "no" }
@@ -151,13 +152,22 @@ function Stream:feed(res, picture)
   end
 end
 
---- Let go of browsers that take nothing any more.
----
---- Example: `stream:sweep()`
-function Stream:sweep()
+local function sweep(self)
   local now = time.monotonic()
   for task, browser in next, self.browsers do
     if browser.writes and now - browser.writes > STUCK then task:cancel "the browser takes nothing any more" end
+  end
+end
+
+--- Let go of browsers that take nothing any more, as long as the page is there, whatever it shows.
+---Raises `cancelled`.
+---
+--- Example: `tasks.spawn(stream.tend, {}, stream)`
+function Stream:tend()
+  while true do
+    self:watched()
+    sweep(self)
+    time.sleep(SWEEP)
   end
 end
 

@@ -19,9 +19,14 @@ function applyChanges(members, changes) {
   }
 }
 
+const WORLD_KEYS = [["space", "pause, or go on"], [".", "one step"], ["< >", "slower, faster"], ["t", "the line of time; arrows move in it"],
+  ["n, Esc", "back to now"], ["p", "the list of people; arrows, Enter"], ["s", "the story"],
+  ["m", "the map; once you have joined, arrows walk"], ["+ - 0", "the map larger, smaller, all of it"], ["/", "say something, or find somebody"]];
+
 class Town {
   constructor(app, about) {
-    Object.assign(this, { app, id: about.id, title: about.title, live: null, past: null, selected: null, looks: new Looks(), me: null });
+    Object.assign(this, { app, id: about.id, title: about.title, clocked: true, keys: WORLD_KEYS, live: null, past: null, selected: null, looks: new Looks(), me: null,
+      awaited: null });
     this.map = new TownMap(this.looks, { onPick: (id) => this.pick(id), onGo: (x, y) => this.walk(x, y) });
     this.timeline = new Timeline({ onPast: (moment) => this.look(moment), onNow: () => this.look(null), onBack: (to) => this.goBack(to) });
     this.people = new People(this.looks, (id) => this.pick(id));
@@ -173,6 +178,7 @@ class Town {
       if (this.past === null) this.speakUp(change.members);
     }
     if (change.news || change.missed) this.feed.add(change.news ?? [], change.missed);
+    if (this.awaited) this.lookForAwaited(change.news ?? []);
     this.draw();
   }
 
@@ -197,6 +203,12 @@ class Town {
 
   shown() { return this.past ?? this.live; }
 
+  // The address names who is looked at.
+  enter([id = null]) {
+    if (id !== this.selected) this.pick(id);
+    this.draw();
+  }
+
   // ---- drawing ------------------------------------------------------------------------------------------------------------------
 
   // Once a frame of the screen, however much comes.
@@ -206,7 +218,7 @@ class Town {
     const f = () => {
       if (!this.waiting) return;
       this.waiting = false;
-      if (this.live) this.drawNow();
+      if (this.live && this.app.shown === this) this.drawNow();
     };
     requestAnimationFrame(f);
     setTimeout(f, 250); // a tab that is not seen has no frames
@@ -276,7 +288,7 @@ class Town {
     this.map.select(id);
     this.people.node.hidden = id !== null;
     this.person.open(id, id === null ? null : this.shown().members[id]);
-    this.app.setRoute(this.id, id);
+    if (this.app.shown === this) this.app.push(this.id, ...id === null ? [] : [id]);
     if (id !== null) {
       this.open("people");
       this.pages.people.node.scrollTop = 0;
@@ -293,7 +305,7 @@ class Town {
   }
 
   restore() {
-    const id = this.app.route(this.id);
+    const [id] = this.app.words(this.id);
     if (id && this.live.members?.[id]) this.pick(id);
   }
 
@@ -387,19 +399,21 @@ class Town {
     if (!done) return;
     if (done.waits) {
       notice(`The world waits: ${name} joins with its next step.`);
-      return this.awaitName(name);
+      this.awaited = name;
+      return;
     }
     this.become(done.result?.id ?? done.result);
   }
 
-  // The world took the order and stands: whoever of this name comes is the one.
-  awaitName(name) {
-    const timer = setInterval(() => {
-      const found = Object.entries(this.live.members ?? {}).find(([, member]) => member.player && member.name === name);
-      if (!found) return;
-      clearInterval(timer);
-      this.become(found[0]);
-    }, 300);
+  // The world took the order and stood: whoever of this name comes is the one, unless it is refused then.
+  lookForAwaited(news) {
+    const name = this.awaited;
+    const found = Object.entries(this.live.members ?? {}).find(([, member]) => member.player && member.name === name);
+    const refusal = news.find(({ type, data }) => type === "input" && data?.name === "join" && data.args?.name === name && data.error);
+    if (!found && !refusal) return;
+    this.awaited = null;
+    if (found) this.become(found[0]);
+    else notice(`${name} could not join: ${refusal.data.error.message ?? brief(refusal.data.error)}`);
   }
 
   become(id) {

@@ -1,6 +1,8 @@
---- `--watch-at PORT`: a page for the worlds of a script that knows nothing of pages. Each world is shown from when it is made.
+--- `--watch-at PORT`: a page for a script that knows nothing of pages: what the host does, and its worlds, each from when it is
+--- made.
 
 local errors = require "core.errors"
+local host = require "stoke.page.host"
 local page = require "stoke.page"
 local requests = require "stoke.http.request"
 local stdio = require "core.stdio"
@@ -29,7 +31,12 @@ function M.place(text)
   return address and address:gsub("^%[(.*)%]$", "%1") or nil, port
 end
 
-local function follow(shown)
+--- Show each world of this process from when it is made.
+---@param shown stoke.page
+---Raises `cancelled`.
+---
+--- Example: `tasks.spawn(watch.follow, { system = true }, shown)`
+function M.follow(shown)
   local seen = setmetatable({}, { __mode = "k" })
   while true do
     local loaded = package.loaded["stoke.world"]
@@ -52,12 +59,13 @@ end
 function M.open(text)
   local address, port = M.place(text)
   local shown = page { port = port, address = address, system = true }
-  tasks.spawn(follow, { name = "page.worlds", system = true }, shown)
+  host.show(shown)
+  tasks.spawn(M.follow, { name = "page.worlds", system = true }, shown)
   stdio.err(("stoke: watch at %s\n"):format(shown.link))
   if address and not requests.is_loopback(address) then
-    local host = shown.link:match "^http://([^/]+):%d+/"
+    local name = shown.link:match "^http://([^/]+):%d+/"
     stdio.err(("stoke: other machines reach the page%s; what goes to and fro is not encrypted\n"):format(
-      requests.is_loopback(host) and (" by this machine's own address in place of %s"):format(host) or ""))
+      requests.is_loopback(name) and (" by this machine's own address in place of %s"):format(name) or ""))
   end
   return shown
 end

@@ -167,7 +167,6 @@ function View:follow(stream)
     stream:watched()
     if self:closed() then return end
     self:sample(stream)
-    stream:sweep()
     time.sleep(math.max(self.due - time.monotonic(), 0))
   end
 end
@@ -232,6 +231,30 @@ function View:person(id, moment)
     out.mind, out.wrong = mind and data.plain(mind, 100000), err and tostring(err) or nil
   end
   return out
+end
+
+--- Seconds as JSON writes them, without a sign.
+local function seconds_of(text)
+  if not text then return nil end
+  local value = text:find "^%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text)
+  if not value or value == math.huge then
+    errors.raise("argument", "time must be seconds of the world, got " .. text)
+  end
+  return value
+end
+
+--- The world as it is, or at a moment of the past; or one member of it.
+---@param query { time?: string, member?: string }
+---@param stream stoke.page.stream
+---@return table
+---Raises `argument`, `overloaded`, and what world:at raises.
+---
+--- Example: `local picture = view:look({ time = "32400" }, page.stream)`
+function View:look(query, stream)
+  local moment = seconds_of(query.time)
+  if query.member then return self:person(query.member, moment) end
+  if not moment then return self:picture(stream) end
+  return self:at(moment)
 end
 
 -- ---- what may be done -----------------------------------------------------------------------------------------------------------

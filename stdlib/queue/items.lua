@@ -1,5 +1,6 @@
 --- Items of a stream as a group does them: who reads them, and how each is settled.
 
+local channel = require "core.channel"
 local driver = require "core.driver.queue"
 local effect = require "core.effect"
 local engine = require "core.engine"
@@ -90,6 +91,7 @@ function M.settle(queue, what, items, list)
   local good = check(perform("queue.settle", { queue = queue.name, list = list }, queue))
   for i, item in ipairs(items) do
     item.settled = list[i].state
+    item.reader.mine[item] = nil
     if not good[i] then item.lost = true end
     driver.release(queue, item)
   end
@@ -181,13 +183,16 @@ function Item:__tostring() return ("item %s of %s"):format(self.id, self.stream)
 --- Seconds that one question to the engine waits, where a reader waits for ever.
 local LONG <const> = 60
 
+--- In the channel of a reader: whoever gets it asks the engine for more.
+local ASK <const> = "ask"
+
 ---@class stoke.queue.reader
 ---@field queue stoke.queue
 ---@field stream string
 ---@field group string
 ---@field tries integer
----@field ready stoke.queue.item[] lent, and not given yet
----@field given table<stoke.queue.item, true>
+---@field ready stoke.channel items that are lent and not given yet, and behind them who asks for more
+---@field mine table<stoke.queue.item, true> what is not settled; weak
 local Reader = {}
 Reader.__index = Reader
 Reader.__name = "stoke.queue.reader"
@@ -208,27 +213,29 @@ function M.reader(queue, stream, group, options)
     errors.argument("%s: lease must be seconds from 0.1 to 86400, got %s", what, errors.describe(lease))
   end
   if from ~= nil and from ~= "first" and from ~= "new" then words.whole(what .. ': from (or "first", or "new")', from, 1) end
-  return setmetatable({ queue = queue, stream = words.name(what .. ": the stream", stream),
+  local self = setmetatable({ queue = queue, stream = words.name(what .. ": the stream", stream),
     group = words.name(what .. ": the group", group), lease = lease, from = from,
     tries = words.whole(what .. ": tries", options.tries or 5, 1),
     prefetch = words.whole(what .. ": prefetch", options.prefetch or 1, 1, engine.MOST),
-    ready = {}, given = setmetatable({}, { __mode = "k" }) }, Reader)
+    mine = setmetatable({}, { __mode = "k" }) }, Reader)
+  self.ready = channel.new(self.prefetch + 1)
+  self.ready:send(ASK)
+  return self
 end
 
---- Claims as items. Of one that cannot be read, those that can are handed back, and it is told.
+--- Claims as items. Where one cannot be read, it and those behind it are handed back, and that is told.
 local function receive(self, claims)
-  local queue = self.queue
+  local queue, list = self.queue, {}
   for i, claim in ipairs(claims) do
     local ok, item = pcall(item_of, self, claim)
-    if ok then
-      driver.hold(queue, item, claim, self.lease, true)
-      self.ready[#self.ready + 1] = item
-    else
-      local list = {}
+    if not ok then
       for j = i, #claims do list[#list + 1] = { claim = claims[j], state = "back" } end
       perform("queue.settle", { queue = queue.name, list = list }, queue)
       error(item, 0)
     end
+    driver.hold(queue, item, claim, self.lease, true)
+    self.mine[item] = true
+    self.ready:send(item)
   end
 end
 
@@ -237,7 +244,22 @@ local function claim(self, seconds)
     lease = self.lease, wait = seconds, tries = self.tries, from = self.from }, self.queue))
 end
 
---- Take the next item; waits while there is none.
+--- Ask for more, as the only one.
+local function ask(self, seconds)
+  local _ <close> = setmetatable({}, { __close = function()
+    if not self.closed then self.ready:send(ASK) end
+  end })
+  local claims = claim(self, seconds)
+  if self.closed then
+    local list = {}
+    for i, one in ipairs(claims) do list[i] = { claim = one, state = "back" } end
+    if list[1] then perform("queue.settle", { queue = self.queue.name, list = list }, self.queue) end
+    return
+  end
+  receive(self, claims)
+end
+
+--- Take the next item; waits while there is none. Several tasks may take from one reader.
 ---@param seconds? number to wait (for ever)
 ---@return stoke.queue.item|nil item nil: there was none in time, or the reader is closed
 ---Raises what the engine raises; `protocol` for an item of a newer stoke.
@@ -246,21 +268,24 @@ end
 function Reader:take(seconds)
   scopes.check_self(self, Reader, "reader:take()")
   if seconds ~= nil then errors.check_seconds(seconds, "reader:take") end
-  local last = seconds and time.monotonic() + seconds
-  local left = seconds or LONG
+  local last = seconds and seconds > 0 and time.monotonic() + seconds
+  local left, asked = seconds or LONG, false
   while not self.closed do
-    local item = table.remove(self.ready, 1)
-    if item and not item.lost then
-      self.given[item] = true
+    local item = self.ready:recv(seconds and left)
+    if item == ASK and asked and left <= 0 then
+      self.ready:send(ASK)
+      return nil
+    elseif item == ASK then
+      ask(self, math.min(left, LONG))
+      asked = true
+    elseif item == nil then
+      return nil
+    elseif not item.lost then
+      item.read = true
       driver.read(self.queue, item)
       return item
     end
-    if not item then
-      if left < 0 then return nil end
-      local claims = claim(self, math.min(left, LONG))
-      receive(self, claims)
-      if last then left = claims[1] and 0 or left > LONG and last - time.monotonic() or -1 end
-    end
+    if seconds then left = last and math.max(0, last - time.monotonic()) or 0 end
   end
   return nil
 end
@@ -275,15 +300,16 @@ function Reader:close()
   scopes.check_self(self, Reader, "reader:close()")
   if self.closed then return end
   self.closed = true
+  self.ready:close()
   local queue, items, list = self.queue, {}, {}
-  local function give(item, state)
-    if item.settled or item.lost then return end
-    items[#items + 1] = item
-    list[#list + 1] = settlement("reader:close", item, state, { reason = state == "again" and "its reader was closed" or nil })
+  for item in next, self.mine do
+    if not item.settled and not item.lost then items[#items + 1] = item end
   end
-  for _, item in ipairs(self.ready) do give(item, "back") end
-  for item in next, self.given do give(item, "again") end
-  self.ready = {}
+  table.sort(items, function(a, b) return a.offset < b.offset end)
+  for i, item in ipairs(items) do
+    list[i] = settlement("reader:close", item, item.read and "again" or "back",
+      { reason = item.read and "its reader was closed" or nil })
+  end
   if list[1] and not queue.stream.ended then M.settle(queue, "reader:close", items, list) end
 end
 

@@ -62,7 +62,8 @@ M.own = {
   cut = "stoke.content.cut",   -- contents were left out, or cut, as they are too long
 }
 
---- Instruments of the conventions, with unit and what they count. Histograms have the buckets that the conventions give.
+--- Instruments of the conventions, with unit and what they count. Histograms have the buckets that the conventions give. `chunk`
+--- is listed, and told nowhere: a span does not know when each piece came.
 ---@type table<string, { name: string, unit: string, kind: "histogram"|"counter", buckets?: number[] }>
 M.metrics = {}
 
@@ -70,6 +71,8 @@ M.metrics = {}
 M.buckets = {
   seconds = { 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92 },
   tokens = { 1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864 },
+  http = { 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10 },
+  mcp = { 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300 },
 }
 
 local function histogram(name, unit, buckets) return { name = name, unit = unit, kind = "histogram", buckets = buckets } end
@@ -85,6 +88,22 @@ M.metrics.input_total = counter("gen_ai.client.inference.usage.input_tokens", "{
 M.metrics.output_total = counter("gen_ai.client.inference.usage.output_tokens", "{token}")
 M.metrics.agent = histogram("gen_ai.invoke_agent.duration", "s", seconds)
 M.metrics.tool = histogram("gen_ai.execute_tool.duration", "s", seconds)
+M.metrics.mcp = histogram("mcp.client.operation.duration", "s", M.buckets.mcp)
+M.metrics.served = histogram("http.server.request.duration", "s", M.buckets.http)
+
+--- Of a unit what its name ends with in Prometheus; one in braces is left out.
+local UNITS = { s = "_seconds", By = "_bytes" }
+
+--- An instrument's name, or an attribute's, as Prometheus spells it.
+---@param name string
+---@param unit? string
+---@param kind? "histogram"|"counter"
+---@return string
+---
+--- Example: `assert(conventions.prometheus("http.server.request.duration", "s") == "http_server_request_duration_seconds")`
+function M.prometheus(name, unit, kind)
+  return (name:gsub("[^%w_]", "_")) .. (unit and UNITS[unit] or "") .. (kind == "counter" and "_total" or "")
+end
 
 --- The names of the same until release 1.41.0, when they were part of the general conventions: what dashboards were made for.
 --- One histogram of tokens, with the label gen_ai.token.type ("input" or "output").
@@ -116,5 +135,21 @@ end
 ---
 --- Example: `assert(conventions.provider "ollama" == "ollama")`
 function M.provider(dialect) return (dialect:match "^%w+") end
+
+--- Host and port of a URL: what server.address and server.port say.
+---@param url string
+---@return string|nil host
+---@return integer|nil port
+---
+--- Example: `assert(select(2, conventions.place "https://models.example/v1") == 443)`
+function M.place(url)
+  local scheme, rest = url:match "^(%a[%w+.-]*)://([^/?#]*)"
+  if not scheme then return nil end
+  rest = rest:gsub("^.*@", "")
+  local host, port = rest:match "^(%[.*%]):?(%d*)$"
+  if not host then host, port = rest:match "^([^:]*):?(%d*)$" end
+  if not host or host == "" then return nil end
+  return (host:gsub("^%[(.*)%]$", "%1")), math.tointeger(tonumber(port)) or scheme == "https" and 443 or 80
+end
 
 return M

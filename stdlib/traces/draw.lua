@@ -1,5 +1,6 @@
 --- A trace as lines for a terminal: the tree of its spans, and when each was at work. Pure.
 
+local log = require "stoke.log"
 local term = require "stoke.term"
 local texts = require "core.text"
 local words = require "stoke.runs.words"
@@ -70,8 +71,28 @@ local function requests_of(span)
   return ("    %s\n"):format((term.clean(span.request):gsub("\n", "\n    ")))
 end
 
+--- Lines of the log by the span in which they were written.
+local function logs_by_span(trace)
+  local by_span = {}
+  for _, line in ipairs(trace.logs or {}) do
+    local list = by_span[line.span] or {}
+    by_span[line.span] = list
+    list[#list + 1] = line
+  end
+  return by_span
+end
+
+local function logs_of(lines, depth, colour)
+  local out = {}
+  for i, line in ipairs(lines or {}) do
+    local blanks = (" "):rep(2 * depth + 2)
+    out[i] = blanks .. log.line(line, colour):gsub("\n", "\n" .. blanks) .. "\n"
+  end
+  return table.concat(out)
+end
+
 --- A waterfall.
----@param trace stoke.traces.trace
+---@param trace stoke.traces.trace with `logs`: each below its span
 ---@param options? { columns?: integer, colour?: boolean, requests?: boolean }
 ---@return string
 ---
@@ -83,6 +104,7 @@ function M.waterfall(trace, options)
   for _, span in ipairs(trace.spans) do
     widest = math.max(widest, term.width((" "):rep(2 * span.depth) .. span.name .. " " .. (span.about or "")))
   end
+  local logs = logs_by_span(trace)
   local tree = math.min(widest, TREE, columns // 2)
   local width = math.max(BAR, (columns - tree - 10) // 2)
   local out = { ("trace %s  %s  %s\n"):format(trace.id, words.date(trace.start),
@@ -93,6 +115,7 @@ function M.waterfall(trace, options)
     local line = ("%s %9s |%s| %s"):format(term.fit(name, tree), seconds(span.seconds), bar, term.clean(notes_of(span)))
     out[#out + 1] = term.paint(span.error and "red" or "plain", (line:gsub("%s+$", "")), span.error and options.colour) .. "\n"
     if options.requests then out[#out + 1] = requests_of(span) end
+    out[#out + 1] = logs_of(logs[span.id], span.depth, options.colour or false)
   end
   out[#out + 1] = M.LEGEND .. "\n" .. total_line(trace) .. "\n"
   return table.concat(out)

@@ -19,7 +19,7 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
   stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.json stoke.log
   stoke.mailbox stoke.ollama
-  stoke.ollama.pooling stoke.page.watch
+  stoke.ollama.pooling stoke.page.host stoke.page.remote stoke.page.watch
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
   stoke.sim.models stoke.sim.script stoke.sim.v1 stoke.sim.v1.responses
@@ -29,7 +29,7 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.model.fallback stoke.flow.pace stoke.flow.cascade stoke.model.forecast
   stoke.model.pool stoke.model.embed stoke.model.call stoke.openai stoke.openai.capabilities
   stoke.model.terms stoke.model.judge
-  stoke.mcp.agents stoke.mcp.offers stoke.tool.progress
+  stoke.mcp.agents stoke.mcp.offers stoke.metrics stoke.metrics.flag stoke.tool.progress
   stoke.traces.compare stoke.traces.otlp stoke.world.file stoke.eval.words stoke.eval.junit
   stoke.term stoke.term.cluster stoke.team.stop stoke.test.effects stoke.test.files stoke.test.golden
   stoke.test.run stoke.test.world stoke.time]])
@@ -40,7 +40,8 @@ add("errors", "core.foreign stoke.log.bugs")
 -- Of the core: what begins before the rest is there, or is an engine that few runs start.
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge
   core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
-  core.keeper core.pool.picture core.random core.script core.stdio core.store core.store.learned core.store.pins core.store.place
+  core.keeper core.pool.picture core.random core.redact core.runs.shared
+  core.script core.secrets core.stdio core.store core.store.learned core.store.pins core.store.place
   core.task core.traces host.about]])
 
 local seen = {}

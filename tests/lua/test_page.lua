@@ -91,6 +91,17 @@ test("an address that others reach shows nothing without the token, unless it is
   end
 end)
 
+test("a private page shows nothing without the token, on this machine, too", function(t)
+  local world <close> = watching.world()
+  local page <close> = stoke.page { world = world, mem = "private", token = watching.TOKEN, private = true }
+  local function status(token)
+    return http.get(page.url .. "look", { headers = token and { Authorization = "Bearer " .. token } or nil, raise = false }).status
+  end
+  t.eq({ status(), status(watching.TOKEN), http.get(page.url).status }, { 401, 200, 200 })
+  local err = t.raises("argument", stoke.page, { mem = "both", private = true, public = true })
+  t.contains(err.message, "public or private, not both")
+end)
+
 test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
   local world <close> = watching.world()
   local function status(host, page)
@@ -224,15 +235,21 @@ test("a browser that takes nothing for a minute is let go", function(t)
   local stream, slow = streams.new(), stalled()
   local scope <close> = stoke.scope()
   local task = scope:spawn(stream.feed, stream, slow, function() return "picture" end)
-  stoke.sleep(0)
+  scope:spawn(stream.tend, stream)
   stoke.sleep(59)
-  stream:sweep()
-  stoke.sleep(0)
   t.eq(stream.count, 1)
-  stoke.sleep(2)
-  stream:sweep()
+  stoke.sleep(10)
   t.raises("cancelled", task.await, task)
   t.eq({ stream.count, stream.bytes }, { 0, 0 })
+  scope:cancel "enough"
+end)
+
+test("one that takes nothing is let go by a page that shows no world, too", function(t)
+  local page <close> = stoke.page { mem = "no-world", token = watching.TOKEN }
+  local slow <close> = stoke.scope()
+  local task = slow:spawn(page.stream.feed, page.stream, stalled(), function() return "picture" end)
+  stoke.sleep(70)
+  t.raises("cancelled", task.await, task)
 end)
 
 test("a hundred browsers see the same, and the world is looked at once for all", function(t)

@@ -163,6 +163,7 @@ function Browser:wait(fits, view)
     while not (self.seen[view or "town"] and fits(self.seen[view or "town"])) do
       self.waiting = tasks.current()
       tasks.park "the stream"
+      self.waiting = nil
     end
     return self.seen[view or "town"]
   end)

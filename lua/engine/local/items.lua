@@ -62,7 +62,7 @@ function M.publish(turn, about)
     end
   end
   if last > first then
-    turn:add("UPDATE streams SET last=? WHERE id=?", last, stream)
+    turn:add("UPDATE streams SET last=?, items=items+? WHERE id=?", last, last - first, stream)
     turn.changed[about.stream] = true
   end
   return news
@@ -76,7 +76,8 @@ UPDATE work SET state=0, due=?3 WHERE grp=?1 AND
   "offset"=(SELECT min("offset") FROM work WHERE grp=?1 AND key=?2 AND state=1) AND
   NOT EXISTS (SELECT 1 FROM work WHERE grp=?1 AND key=?2 AND state=0)]]
 
-local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, value=?, reason=? WHERE grp=? AND "offset"=?'
+local COUNT <const> = "UPDATE groups SET done=done+?, dead=dead+? WHERE id=?"
+local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, size=?, value=?, reason=? WHERE grp=? AND "offset"=?'
 local AGAIN <const> = 'UPDATE work SET due=?, fence=?, tries=?, reason=? WHERE grp=? AND "offset"=?'
 
 --- Is this what the claim itself did before?
@@ -89,7 +90,7 @@ end
 local function settle_one(turn, group, s, row, now)
   local offset = s.claim.offset
   if s.state == "done" or s.state == "dead" then
-    turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value, s.reason, group, offset)
+    turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value and #s.value or 0, s.value, s.reason, group, offset)
     if row.key then turn:add(NEXT, group, row.key, now) end
   else
     local tries = s.state == "back" and row.tries - 1 or row.tries
@@ -131,13 +132,14 @@ function M.settle(turn, list)
   local now, good, streams, handed = wall(), {}, {}, {}
   each_group(list, function(stream, name, own)
     local group = group_of(turn, stream, name).id
-    local rows = work_of(turn, group, own)
+    local rows, counts = work_of(turn, group, own), { done = 0, dead = 0, again = 0, back = 0 }
     for i, s in ipairs(own) do
       local row = rows[s.claim.offset]
       local mine = row and row.state == OPEN and row.fence == s.claim.fence
       good[own[-i]] = mine or row and repeated(s, row.state, row.fence) or false
       if mine then
         settle_one(turn, group, s, row, now)
+        counts[s.state] = counts[s.state] + 1
         row.state = -1 -- once in a list
         turn.changed[stream] = true
         for _, item in ipairs(s.publish or {}) do
@@ -149,6 +151,7 @@ function M.settle(turn, list)
         end
       end
     end
+    if counts.done + counts.dead > 0 then turn:add(COUNT, counts.done, counts.dead, group) end
   end)
   for _, stream in ipairs(streams) do M.publish(turn, { stream = stream, items = handed[stream] }) end
   return good
@@ -196,7 +199,8 @@ local function claim_due(turn, l)
   local group, q = l.group.id, l.q
   for _, row in ipairs(turn:rows(DUE, { group, l.group.stream, l.now, SMALL, q.n })) do
     if row[8] > 0 and row[2] >= q.tries then -- nobody gave it back: whoever had it died of it, perhaps
-      turn:add(SETTLE, DEAD, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
+      turn:add(SETTLE, DEAD, 0, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
+      turn:add(COUNT, 0, 1, group)
       if given(row[4]) then turn:add(NEXT, group, row[4], l.now) end
       l.again = true
     elseif full(l, row[6]) then
@@ -280,19 +284,28 @@ end
 
 -- ---- going back -------------------------------------------------------------------------------------------------------------
 
+--- The first item from an offset on whose value is there; behind the last one where there is none.
+local KEPT <const> = [[
+SELECT coalesce((SELECT min("offset") FROM items WHERE stream=?1 AND "offset">=?2 AND value IS NOT NULL),
+  (SELECT last+1 FROM streams WHERE id=?1))]]
+
 ---@param turn core.engine.turn
 ---@param about { stream: string, group: string, offset: integer }
 ---@return true
 function M.rewind(turn, about)
-  local group = group_of(turn, about.stream, about.group).id
-  turn:add('DELETE FROM work WHERE grp=? AND "offset">=?', group, about.offset)
-  turn:add("UPDATE groups SET next=? WHERE id=?", about.offset, group)
+  local group = group_of(turn, about.stream, about.group)
+  local next = turn:rows(KEPT, { group.stream, about.offset })[1][1]
+  local gone = turn:rows('DELETE FROM work WHERE grp=? AND "offset">=? RETURNING state', { group.id, about.offset })
+  local counts = { [DONE] = 0, [DEAD] = 0, [OPEN] = 0, [BEHIND] = 0 }
+  for _, row in ipairs(gone) do counts[row[1]] = counts[row[1]] + 1 end
+  turn:add(COUNT, -counts[DONE], -counts[DEAD], group.id)
+  turn:add("UPDATE groups SET next=? WHERE id=?", next, group.id)
   turn.changed[about.stream] = true
   return true
 end
 
 local REVIVE <const> = [[
-UPDATE work SET tries=0, fence=0, value=NULL, reason=NULL, state=CASE WHEN key IS NULL THEN 0 ELSE 1 END,
+UPDATE work SET tries=0, fence=0, size=0, value=NULL, reason=NULL, state=CASE WHEN key IS NULL THEN 0 ELSE 1 END,
   due=CASE WHEN key IS NULL THEN ?2 END
 WHERE grp=?1 AND state=3 AND EXISTS (SELECT 1 FROM items i WHERE i.stream=?4 AND i."offset"=work."offset" AND i.value IS NOT NULL
   AND (?3 IS NULL OR i.id IN (SELECT value FROM json_each(?3))))
@@ -311,6 +324,7 @@ function M.revive(turn, about)
       turn:add(NEXT, group.id, row[1], now)
     end
   end
+  turn:add(COUNT, 0, -#rows, group.id)
   turn.changed[about.stream] = true
   return #rows
 end
@@ -324,33 +338,44 @@ UPDATE items SET value=NULL WHERE stream=?1 AND "offset"<?2 AND value IS NOT NUL
 ---@param about { stream: string, before: integer }
 ---@return integer trimmed
 function M.trim(turn, about)
-  return #turn:rows(TRIM, { (stream_of(turn, about.stream)), about.before })
+  local stream = stream_of(turn, about.stream)
+  local trimmed = #turn:rows(TRIM, { stream, about.before })
+  turn:add("UPDATE streams SET items=items-? WHERE id=?", trimmed, stream)
+  return trimmed
 end
 
 -- ---- looking ----------------------------------------------------------------------------------------------------------------
 
+-- Both give rows until their values are some 16 MB: `page` is where they are, and how large.
+
 --- { sql, a function that makes a record of a row }, for readers outside of turns.
 M.READ = { [[
-SELECT i."offset",i.id,i.key,i.v,i.value FROM items i WHERE i.stream=(SELECT id FROM streams WHERE name=?) AND i."offset">=?
-  AND i.value IS NOT NULL ORDER BY i."offset" LIMIT ?]], function(row)
+WITH page AS (SELECT stream,"offset",size FROM items WHERE stream=(SELECT id FROM streams WHERE name=?1) AND "offset">=?2
+    AND value IS NOT NULL ORDER BY "offset" LIMIT ?3),
+  sums AS (SELECT stream,"offset",sum(size) OVER (ORDER BY "offset")-size AS before FROM page)
+SELECT i."offset",i.id,i.key,i.v,i.value FROM sums p JOIN items i ON i.stream=p.stream AND i."offset"=p."offset"
+WHERE p.before<16777216 ORDER BY i."offset"]], function(row)
   return { offset = row[1], id = row[2], key = given(row[3]), v = row[4], value = row[5] }
 end }
 
 M.OUTCOMES = { [[
-SELECT w."offset",i.id,w.key,w.state,w.tries,w.value,w.reason FROM streams s JOIN groups g ON g.stream=s.id
-  JOIN work w ON w.grp=g.id LEFT JOIN items i ON i.stream=s.id AND i."offset"=w."offset"
-WHERE s.name=? AND g.name=? AND w."offset">=? AND w.state>=2 ORDER BY w."offset" LIMIT ?]], function(row)
-  return { offset = row[1], id = given(row[2]), key = given(row[3]), state = row[4] == DONE and "done" or "dead", tries = row[5],
+WITH page AS (SELECT s.id AS stream,w.grp,w."offset",w.size FROM streams s JOIN groups g ON g.stream=s.id
+    JOIN work w ON w.grp=g.id WHERE s.name=?1 AND g.name=?2 AND w."offset">=?3 AND w.state>=2 ORDER BY w."offset" LIMIT ?4),
+  sums AS (SELECT stream,grp,"offset",sum(size) OVER (ORDER BY "offset")-size AS before FROM page)
+SELECT w."offset",i.id,w.key,w.state,w.tries,w.value,w.reason FROM sums p JOIN work w ON w.grp=p.grp AND w."offset"=p."offset"
+  JOIN items i ON i.stream=p.stream AND i."offset"=p."offset"
+WHERE p.before<16777216 ORDER BY w."offset"]], function(row)
+  return { offset = row[1], id = row[2], key = given(row[3]), state = row[4] == DONE and "done" or "dead", tries = row[5],
     value = given(row[6]), reason = given(row[7]) }
 end }
 
+-- Counted where it is few: what is open, and what stands behind that.
 local STREAMS <const> = [[
-SELECT s.name,s.last,(SELECT count(*) FROM items i WHERE i.stream=s.id AND i.value IS NOT NULL),g.name,
-  (SELECT count(*) FROM items i WHERE i.stream=s.id AND i."offset">=g.next AND i.value IS NOT NULL)
-    +count(*) FILTER (WHERE w.state=1 OR w.state=0 AND (w.fence<=0 OR w.due<=?1)),
-  count(*) FILTER (WHERE w.state=0 AND w.fence>0 AND w.due>?1),count(*) FILTER (WHERE w.state=2),count(*) FILTER (WHERE w.state=3)
-FROM streams s LEFT JOIN groups g ON g.stream=s.id LEFT JOIN work w ON w.grp=g.id
-GROUP BY s.id,g.id ORDER BY s.name,g.name]]
+SELECT s.name,s.last,s.items,g.name,s.last-g.next+1,
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0),
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0 AND w.fence>0 AND w.due>?1),
+  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=1 AND w.key IS NOT NULL),g.done,g.dead
+FROM streams s LEFT JOIN groups g ON g.stream=s.id ORDER BY s.name,g.name]]
 
 ---@param db userdata
 ---@return table[]|nil
@@ -367,7 +392,9 @@ function M.streams(db)
       list[#list + 1] = stream
     end
     if given(row[4]) then
-      table.insert(stream.groups, { group = row[4], waiting = row[5], lent = row[6], done = row[7], dead = row[8] })
+      local fresh, open, lent, behind = table.unpack(row, 5, 8)
+      table.insert(stream.groups, { group = row[4], waiting = fresh + open - lent + behind, lent = lent, done = row[9],
+        dead = row[10] })
     end
   end
   return list

@@ -66,14 +66,9 @@ end
 
 local function place(list, url)
   if not url then return end
-  local scheme, rest = url:match "^(%a[%w+.-]*)://([^/?#]*)"
-  if not scheme then return end
-  rest = rest:gsub("^.*@", "")
-  local host, port = rest:match "^(%[.*%]):?(%d*)$"
-  if not host then host, port = rest:match "^([^:]*):?(%d*)$" end
-  if not host or host == "" then return end
-  add(list, general.server, (host:gsub("^%[(.*)%]$", "%1")))
-  add(list, general.port, math.tointeger(tonumber(port)) or scheme == "https" and 443 or 80)
+  local host, port = names.place(url)
+  add(list, general.server, host)
+  add(list, general.port, port)
 end
 
 local OPTIONS = { num_predict = genai.max_tokens, temperature = genai.temperature, top_k = genai.top_k, top_p = genai.top_p,

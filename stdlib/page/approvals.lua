@@ -1,0 +1,304 @@
+--- The view of a page on what waits for a person: calls of this host's agents, and those of durable runs in the store, whichever
+--- process has them, or none. A person sees exactly what will be done, and decides about exactly that.
+---
+--- What is secret by its name is not shown; where arguments are edited it stays as it was.
+
+local approval = require "core.approval"
+local approve = require "stoke.approve"
+local channel = require "core.channel"
+local combine = require "core.combine"
+local data = require "stoke.page.data"
+local effect = require "core.effect"
+local errors = require "core.errors"
+local hash = require "core.hash"
+local json = require "core.json"
+local redact = require "core.redact"
+local runs = require "stoke.runs"
+local show = require "stoke.show"
+local time = require "stoke.time"
+
+local M = {}
+
+--- Seconds between two looks at this host, and at the store; for which what was read of a run is taken again.
+local EVERY <const>, STORE <const>, FRESH <const> = 0.5, 2, 10
+--- Entries that are shown; runs that are looked at for some; decisions that are told after.
+local MOST <const>, RUNS <const>, DECIDED <const> = 200, 500, 20
+--- Bytes of what is asked that are sent at once; the rest when somebody wants it.
+local HEAD <const> = 16 * 1024
+
+---@class stoke.page.approvals
+---@field id "approvals"
+---@field kind "approvals"
+local View = {}
+View.__index = View
+
+--- A view on the approvals of this host and of a store.
+---@param options? { store?: string, idle?: boolean } store: its file, where it is another one than the host's own; idle: no host is
+---  shown, only the store
+---@return stoke.page.approvals
+---
+--- Example: `page:add(approvals.new())`
+function M.new(options)
+  options = options or {}
+  return setmetatable({ id = "approvals", kind = "approvals", title = "Approvals", store = options.store, idle = options.idle,
+    turn = channel.semaphore(1), kept = { list = {}, runs = {}, due = 0 }, decided = json.array(), shown = nil, looks = {} }, View)
+end
+
+-- ---- what is asked, as a text ---------------------------------------------------------------------------------------------------
+
+--- JSON in which nothing is hidden: characters that would not be seen are written as \uXXXX, which means the same.
+local function visible(text)
+  if not text:find "[\127-\255]" then return text end
+  return (text:gsub(utf8.charpattern, function(character)
+    local point = utf8.len(character) and utf8.codepoint(character)
+    if not point or point < 0x7F or not approve.hidden(point) then return nil end
+    if point < 0x10000 then return ("\\u%04x"):format(point) end
+    point = point - 0x10000
+    return ("\\u%04x\\u%04x"):format(0xD800 + (point >> 10), 0xDC00 + (point & 0x3FF))
+  end))
+end
+
+--- A request as JSON for people, without secrets; as Lua writes it where JSON cannot say it.
+local function text_of(name, request)
+  local redactor, about = redact.new(), effect.about(name)
+  local copy = json.decode(json.encode(request) or "null")
+  if type(copy) ~= "table" then return visible(show.pretty(request)) end
+  if about and about.redact then about.redact(copy, redactor) end
+  redactor:fields(copy)
+  return visible(redactor:text(json.encode(copy, { pretty = true })))
+end
+
+--- What a person decides about: the text, and the digest by which a decision names it. Secrets count in the digest.
+local function asked_of(name, what, request)
+  local text = text_of(name, request)
+  local exact = json.encode(request) or show.pretty(request)
+  return { text = text, digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+end
+
+--- What is secret keeps its value where a person has changed the rest.
+local function with_secrets(edited, original)
+  for name, value in next, edited do
+    local was = type(original) == "table" and original[name] or nil
+    if value == redact.MARK and was ~= nil then edited[name] = was
+    elseif type(value) == "table" then with_secrets(value, was) end
+  end
+  return edited
+end
+
+-- ---- this host ------------------------------------------------------------------------------------------------------------------
+
+local looked = setmetatable({}, { __mode = "k" }) -- entry -> what is asked: it stays as long as the entry waits
+
+local function of_host(entry)
+  local found = looked[entry]
+  if not found then
+    local request = entry.args or approval.asked(entry)
+    found = asked_of(entry.effect, entry.what, request == nil and json.null or request)
+    looked[entry] = found
+  end
+  return { id = "host-" .. entry.id, effect = entry.effect, what = entry.what, agent = entry.agent, since = entry.since,
+    run = entry.run, text = found.text, digest = found.digest, args = entry.args, entry = entry, editable = entry.args ~= nil }
+end
+
+-- ---- the store ------------------------------------------------------------------------------------------------------------------
+
+local function of_record(run, record)
+  local request = record.args or record.request
+  local what = record.asks or record.what
+  local found = asked_of(record.effect, what, request == nil and json.null or request)
+  return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = what, agent = record.agent,
+    since = record.since or record.time, run = run.id, number = record.number, key = record.key, text = found.text,
+    digest = found.digest, exact = record.digest, args = record.args, editable = record.args ~= nil, said = record.said,
+    left = run.left }
+end
+
+--- Does what a run waits for, in words, say that it may be an approval?
+local function may_ask(run)
+  return run.waits and (run.waits:find("^approval of ") or run.waits:find(", and %d+ more$")) and true or false
+end
+
+--- The entries of a run; what was read of it is taken again for a while, unless the run has changed. (What people elsewhere have
+--- said of it changes nothing of the run itself.)
+local function entries_of(self, run)
+  local before, now = self.kept.runs[run.id], time.monotonic()
+  if before and before.changed == run.changed and before.left == run.left and now < before.till then return before end
+  local out = { changed = run.changed, left = run.left, till = now + FRESH, list = {} }
+  for _, record in ipairs(runs.show(run.id, { requests = true, store = self.store }).records) do
+    if record.status == "waits" and record.digest then out.list[#out.list + 1] = of_record(run, record) end
+  end
+  return out
+end
+
+--- What waits in the store, the oldest first. Where there is no store, nothing does.
+local function read_store(self)
+  local kept = { list = {}, runs = {}, due = time.monotonic() + STORE }
+  local found, err = combine.try(runs.list, { status = "waiting", limit = RUNS, store = self.store })
+  kept.wrong = err and err.kind ~= "usage" and tostring(err.message) or nil
+  for i = #(found or {}), 1, -1 do
+    local run = found[i]
+    local entries = may_ask(run) and entries_of(self, run) or nil
+    if entries then
+      kept.runs[run.id] = entries
+      table.move(entries.list, 1, #entries.list, #kept.list + 1, kept.list)
+    end
+  end
+  self.kept = kept
+end
+
+-- ---- both -----------------------------------------------------------------------------------------------------------------------
+
+--- All that waits, by when it began to; a call that this host has is not told again from the store.
+local function all(self)
+  if time.monotonic() >= self.kept.due then read_store(self) end
+  local list, here = {}, {}
+  for _, entry in ipairs(self.idle and {} or approval.list()) do
+    list[#list + 1] = of_host(entry)
+    if entry.run and entry.key then here[entry.run .. " " .. entry.key] = true end
+  end
+  for _, one in ipairs(self.kept.list) do
+    if not here[one.run .. " " .. one.key] then list[#list + 1] = one end
+  end
+  table.sort(list, function(a, b) return (a.since or 0) < (b.since or 0) end)
+  return list
+end
+
+local function told(one)
+  local cut = #one.text > HEAD
+  return { id = one.id, effect = one.effect, what = data.text(one.what), agent = data.text(one.agent, 200), since = one.since,
+    run = data.text(one.run, 200), number = one.number, text = data.text(one.text, HEAD), bytes = cut and #one.text or nil,
+    digest = one.digest, editable = one.editable or nil, said = one.said and data.plain(one.said), left = one.left }
+end
+
+local function look(self)
+  local list, out = all(self), json.array()
+  for i = 1, math.min(#list, MOST) do out[i] = told(list[i]) end
+  return { entries = out, count = #list, decided = self.decided, wrong = self.kept.wrong }
+end
+
+local function sample(self, stream)
+  local now = look(self)
+  local text = json.encode(now)
+  if self.shown == text then return end
+  self.shown, now.view = text, self.id
+  stream:publish("change", now)
+end
+
+local function find(self, id)
+  for _, one in ipairs(all(self)) do
+    if one.id == id then return one end
+  end
+  errors.raise("usage", "it does not wait any more: it was decided, or whoever asked has gone on",
+    { hint = "the list shows what waits now" })
+end
+
+-- ---- what the page asks for -----------------------------------------------------------------------------------------------------
+
+--- All that a browser needs to begin with.
+---@return table
+---Raises `db`.
+---
+--- Example: `local picture = view:picture()`
+function View:picture()
+  local picture = look(self)
+  picture.view = self.id
+  return picture
+end
+
+--- What is asked by one entry, whole.
+---@param query { id?: string }
+---@return table
+---Raises `usage` where it does not wait any more.
+---
+--- Example: `print(view:look({ id = "host-1" }).text)`
+function View:look(query)
+  if not query.id then return self:picture() end
+  local one = find(self, query.id)
+  return { id = one.id, text = one.text, digest = one.digest }
+end
+
+--- Look for what waits as long as anybody watches.
+---@param stream stoke.page.stream
+---Raises `cancelled`.
+---
+--- Example: `tasks.spawn(view.follow, {}, view, page.stream)`
+function View:follow(stream)
+  while true do
+    stream:watched()
+    sample(self, stream)
+    time.sleep(EVERY)
+  end
+end
+
+-- ---- decisions ------------------------------------------------------------------------------------------------------------------
+
+--- The arguments as a person wrote them: JSON, because a browser's numbers are not all of ours.
+local function edited(one, text)
+  if text == nil then return nil end
+  if not one.editable then errors.raise("argument", ("%s has no arguments to edit"):format(one.what)) end
+  local args, err = json.decode(type(text) == "string" and text or "")
+  if type(args) ~= "table" or type(text) == "string" and text:find "^%s*%[" then
+    errors.raise("argument", "the arguments must be a JSON object" .. (err and ": " .. err.message or ""))
+  end
+  return with_secrets(args, one.args)
+end
+
+--- A request of this host: what a person has changed is checked as the tool will check it.
+local function decide_here(one, verdict)
+  local args, entry = verdict.args, one.entry
+  if args then
+    local checked, err = approval.check(entry, args)
+    if not checked then errors.raise("argument", err.message) end
+    args = checked
+  end
+  local in_time = approval.decide(entry, { decision = verdict.reject and "rejected" or "approved", reason = verdict.reason,
+    args = args })
+  if not in_time then errors.raise("usage", ("%s was decided already, or does not wait any more"):format(one.what)) end
+end
+
+--- A record of the store: the tool is not here, and checks what was changed when the run goes on.
+local function decide_there(self, one, verdict)
+  if one.said then errors.raise("usage", ("%s of the run %s was decided already"):format(one.what, one.run)) end
+  runs.approve(one.run, { of = one.number, digest = one.exact, args = verdict.args, store = self.store,
+    reject = verdict.reject and (verdict.reason or true) or nil })
+  self.kept.runs[one.run], self.kept.due = nil, 0
+end
+
+local function remember(self, one, verdict)
+  table.insert(self.decided, 1, { id = one.id, effect = one.effect, what = data.text(one.what, 200),
+    agent = data.text(one.agent, 200), run = data.text(one.run, 200), at = time.now(), edited = verdict.args and true or nil,
+    decision = verdict.reject and "rejected" or "approved", reason = data.text(verdict.reason, 500) })
+  self.decided[DECIDED + 1] = nil
+end
+
+local DOES = { approve = true, reject = true }
+
+--- Approve or reject what waits.
+---@param order { ["do"]: "approve"|"reject", id: string, digest: string, args?: string, reason?: string } digest: of what the
+---  person saw; args: JSON in place of the arguments
+---@param stream stoke.page.stream
+---@return table
+---Raises `argument` for arguments that do not fit; `usage` where it was decided already, does not wait any more, or asks for
+---something else by now; `db`.
+---
+--- Example: `view:act({ ["do"] = "reject", id = "host-1", digest = digest, reason = "too expensive" }, page.stream)`
+function View:act(order, stream)
+  local what, reason = order["do"], order.reason
+  if not DOES[what] then errors.raise("argument", "do must be approve or reject, got " .. errors.describe(what)) end
+  if reason ~= nil and type(reason) ~= "string" then errors.raise("argument", "reason must be a text") end
+  local permit <close> = self.turn:acquire() -- luacheck: ignore
+  self.kept.due = 0
+  local one = find(self, order.id)
+  if order.digest ~= one.digest then
+    errors.raise("usage", ("%s asks for something else by now: nothing was decided"):format(one.what),
+      { hint = "look at it again" })
+  end
+  local verdict = { reject = what == "reject", reason = reason ~= "" and reason or nil }
+  if verdict.reject and order.args ~= nil then errors.raise("argument", "other arguments are approved, not rejected") end
+  verdict.args = edited(one, order.args)
+  if one.entry then decide_here(one, verdict) else decide_there(self, one, verdict) end
+  remember(self, one, verdict)
+  sample(self, stream)
+  return { decision = verdict.reject and "rejected" or "approved", left = one.left }
+end
+
+return M

@@ -2,10 +2,9 @@
 ---
 ---     "postgres://ada@db.example/jobs"          as libpq takes it: host, user, sslmode and the rest behind ?
 ---
---- Passwords come from the URL, PGPASSWORD or ~/.pgpass. Leases are by the server's clock. What is published, settled or written
---- is on its disk before that returns; a claim is not, and where the server crashes it is made again, with another fence. A
---- server that is away is tried again for half a minute. Changes are told by NOTIFY; whoever waits looks once a second besides,
---- in case one was lost.
+--- Passwords come from the URL, PGPASSWORD or ~/.pgpass. Leases are by the server's clock. Whatever changes something is on the
+--- server's disk before it returns, as far as its own settings (synchronous_commit, fsync) allow. A server that is away is tried
+--- again for half a minute. Changes are told by NOTIFY; who waits looks once a second besides, in case one was lost.
 
 local engines = require "core.engine"
 local errors = require "core.errors"
@@ -78,7 +77,7 @@ end
 
 --- The elements of an array, as rows.
 function Engine:flags(sql, ...)
-  local found, err = self.link:ask("firm", { { ("SELECT unnest(%s)"):format(sql), n = select("#", ...), ... } })
+  local found, err = self.link:ask("write", { { ("SELECT unnest(%s)"):format(sql), n = select("#", ...), ... } })
   if not found then return nil, err end
   local flags = {}
   for i, row in ipairs(found[1]) do flags[i] = row[1] end
@@ -105,7 +104,7 @@ local CLAIM <const> = "SELECT * FROM stoke.claim($1::text,$2::text,$3::bigint,$4
 --- Claims; or none, and in how many seconds there may be one.
 local function claim_once(self, q)
   local from = q.from == "new" and -1 or math.type(q.from) == "integer" and q.from or 1
-  local found, err = self.link:ask("quick", { { CLAIM, q.stream, q.group, q.n, q.lease, from, math.min(q.tries, 1 << 30), HEAP } })
+  local found, err = self.link:ask("look", { { CLAIM, q.stream, q.group, q.n, q.lease, from, math.min(q.tries, 1 << 30), HEAP } })
   if not found then return nil, err end
   local claims = {}
   for i, row in ipairs(found[1]) do
@@ -135,7 +134,7 @@ function Engine:claim(q)
 end
 
 function Engine:renew(claims, lease)
-  local found, err = self.link:ask("quick", { { "SELECT stoke.renew($1::text[],$2::text[],$3::bigint[],$4::bigint[],$5::float8)",
+  local found, err = self.link:ask("look", { { "SELECT stoke.renew($1::text[],$2::text[],$3::bigint[],$4::bigint[],$5::float8)",
     column(claims, "text", field "stream"), column(claims, "text", field "group"), column(claims, "bigint", field "offset"),
     column(claims, "bigint", field "fence"), lease } })
   if not found then return nil, err end
@@ -189,27 +188,27 @@ function Engine:settle(list)
 end
 
 function Engine:rewind(stream, group, offset)
-  local done, err = self.link:ask("firm", { { "SELECT stoke.rewind($1::text,$2::text,$3::bigint)", stream, group, offset } })
+  local done, err = self.link:ask("write", { { "SELECT stoke.rewind($1::text,$2::text,$3::bigint)", stream, group, offset } })
   if not done then return nil, err end
   self.link:changed(of_stream(stream))
   return true
 end
 
 function Engine:revive(stream, group, ids)
-  local revived, err = self:call("firm", "SELECT stoke.revive($1::text,$2::text,$3::text[])", stream, group,
+  local revived, err = self:call("write", "SELECT stoke.revive($1::text,$2::text,$3::text[])", stream, group,
     ids and column(ids, "text", function(id) return id end))
   if revived then self.link:changed(of_stream(stream)) end
   return revived, err
 end
 
-function Engine:trim(stream, before) return self:call("firm", "SELECT stoke.trim($1::text,$2::bigint)", stream, before) end
+function Engine:trim(stream, before) return self:call("write", "SELECT stoke.trim($1::text,$2::bigint)", stream, before) end
 
 -- ---- looking ----------------------------------------------------------------------------------------------------------------
 
 --- Rows of a statement as records. Its last parameter is the bytes of values that are enough.
 function Engine:rows(sql, record, ...)
   local job = { sql, n = select("#", ...), ... }
-  local found, err = self.link:ask("quick", { job })
+  local found, err = self.link:ask("look", { job })
   if not found then return nil, err end
   local list = {}
   for i, row in ipairs(found[1]) do list[i] = record(row) end
@@ -242,7 +241,7 @@ function Engine:outcomes(stream, group, from, limit)
 end
 
 function Engine:streams()
-  local found, err = self.link:ask("quick", { { 'SELECT stream, items, last, "group", waiting, lent, done, dead \z
+  local found, err = self.link:ask("look", { { 'SELECT stream, items, last, "group", waiting, lent, done, dead \z
     FROM stoke.progress ORDER BY stream, "group"' } })
   if not found then return nil, err end
   local list = {}
@@ -272,7 +271,7 @@ end
 
 --- The new revision; false: it was not written.
 function Engine:put(bucket, key, value, expected)
-  local revision, err = self:call("firm", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key, value,
+  local revision, err = self:call("write", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key, value,
     expected, links.call())
   if errors.is(err) then return nil, err end
   if revision then self.link:changed(of_bucket(bucket)) end
@@ -314,7 +313,7 @@ function Engine:kv_watch(bucket, prefix, since, wait)
 end
 
 function Engine:log_append(name, key, after, value)
-  local done, last = self:call("firm", "SELECT * FROM stoke.append($1::text,$2::text,$3::bigint,$4::bytea,$5::bigint)", name, key,
+  local done, last = self:call("write", "SELECT * FROM stoke.append($1::text,$2::text,$3::bigint,$4::bytea,$5::bigint)", name, key,
     after, value, links.call())
   if done == nil then return nil, last end
   if done then return after + 1 end
@@ -329,18 +328,18 @@ function Engine:log_read(name, key, from, limit)
 end
 
 function Engine:log_drop(name, key)
-  local done, err = self.link:ask("firm", { { "DELETE FROM stoke.logs WHERE name = $1::text AND key = $2::text", name, key } })
+  local done, err = self.link:ask("write", { { "DELETE FROM stoke.logs WHERE name = $1::text AND key = $2::text", name, key } })
   if not done then return nil, err end
   return true
 end
 
 -- ---- itself -----------------------------------------------------------------------------------------------------------------
 
-function Engine:now() return self:call("quick", "SELECT extract(epoch FROM clock_timestamp())::float8") end
+function Engine:now() return self:call("look", "SELECT extract(epoch FROM clock_timestamp())::float8") end
 
 function Engine:health()
   local began = monotonic()
-  local found, err = self.link:ask("quick", { { [[SELECT current_setting('server_version'), current_setting('fsync') = 'on'
+  local found, err = self.link:ask("look", { { [[SELECT current_setting('server_version'), current_setting('fsync') = 'on'
 AND current_setting('full_page_writes') = 'on']] } })
   if not found then return nil, err end
   local version, synced = found[1][1][1], found[1][1][2]

@@ -1,5 +1,5 @@
 --- Connections of the PostgreSQL engine: made when they are needed, made again when they were lost, and asked again what can be
---- asked again. Two of them: what has to be on the disk of the server before it is acknowledged does not hold up what has not.
+--- asked again. Two of them, so that claims and looks do not stand behind what is large, and two commits share one way to the disk.
 
 local errors = require "core.errors"
 local host = require "host.task"
@@ -17,9 +17,7 @@ M.PATIENCE, M.FIRST, M.MOST = 30, 0.05, 1
 local CLASHES <const> = 20
 
 --- All that is asked is found by an index: plans that are made while the tables are small must not last as scans of large ones.
---- Who lends and renews waits for no disk: what a crash forgets of that is lent again.
-local SESSION <const> = { both = { "SET enable_seqscan = off", "SET enable_hashjoin = off", "SET enable_mergejoin = off",
-  "SET jit = off" }, quick = { "SET synchronous_commit = off", "LISTEN stoke" }, firm = {} }
+local SESSION <const> = { "SET enable_seqscan = off", "SET enable_hashjoin = off", "SET enable_mergejoin = off", "SET jit = off" }
 
 --- Of the system, not of a script's seed: two processes with one seed make different calls.
 local generator = rand.new()
@@ -32,7 +30,7 @@ function M.call() return generator:int(math.mininteger, math.maxinteger) end
 ---@field url string
 ---@field name string the URL without a password
 ---@field closed boolean
----@field conns table<"quick"|"firm", userdata>
+---@field conns table<"look"|"write", userdata>
 ---@field opening table<string, table[]> who waits for one that is being made
 ---@field changes table<string, integer> how often something of a name has changed
 ---@field waiters table<string, table<thread, true>>
@@ -121,7 +119,7 @@ local function tell(self)
       names[names.n] = name
     end
     self.news = {}
-    self:ask("quick", { { "SELECT pg_notify('stoke', n) FROM unnest($1::text[]) n", names } })
+    self:ask("look", { { "SELECT pg_notify('stoke', n) FROM unnest($1::text[]) n", names } })
   end
   self.telling = false
 end
@@ -145,9 +143,8 @@ local function connect(self, which)
   ok, err = schema.check(conn)
   if ok then
     local job = {}
-    for _, part in ipairs { "both", which } do
-      for _, sql in ipairs(SESSION[part]) do job[#job + 1] = { sql } end
-    end
+    for i, sql in ipairs(SESSION) do job[i] = { sql } end
+    if which == "look" then job[#job + 1] = { "LISTEN stoke" } end
     ok, err = conn:run(job, true)
   end
   if ok and self.closed then ok, err = nil, self:over() end
@@ -168,7 +165,7 @@ local function connected(self, which)
     tasks.spawn(function()
       local made, err = connect(self, which)
       self.conns[which], self.opening[which] = made, nil
-      if made and which == "quick" then tasks.spawn(listen, { system = true, name = "queue" }, self, made) end
+      if made and which == "look" then tasks.spawn(listen, { system = true, name = "queue" }, self, made) end
       list.over, list.err = true, err
       for _, co in ipairs(list) do host.wake(co) end
     end, { system = true, name = "queue" })
@@ -183,7 +180,7 @@ local function connected(self, which)
 end
 
 --- Do a job; while the server is away, again.
----@param which "quick"|"firm" firm: it is on the server's disk when this returns
+---@param which "look"|"write" the connection
 ---@param job table[] statements of host.pg: all or none of them are done, and they may be done twice
 ---@return table[]|nil results
 ---@return stoke.error|nil err
@@ -248,7 +245,7 @@ end
 function M.open(url, name)
   local self = setmetatable({ url = url, name = name, closed = false, conns = {}, opening = {}, changes = {}, waiters = {},
     news = {}, telling = false }, Link)
-  local conn, err = connected(self, "firm")
+  local conn, err = connected(self, "write")
   if conn then return self end
   return nil, self:explain(err)
 end

@@ -182,7 +182,7 @@ local function data_of(record, bodies, answer)
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
   if bodies then rest.request, rest.answer = M.body(record.request), answer end
-  return encoded(rest) or "{}"
+  return redact.known(encoded(rest) or "{}")
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -190,7 +190,7 @@ local LOG = "INSERT INTO logs (time,level,message,trace,span,data) VALUES (?,?,?
 local TRIM, TRIM_LOGS = "DELETE FROM spans WHERE n<=(SELECT max(n) FROM spans)-?",
   "DELETE FROM logs WHERE n<=(SELECT max(n) FROM logs)-?"
 
-local function text_of(value) return value ~= nil and texts.valid(tostring(value)) or nil end
+local function text_of(value) return value ~= nil and redact.known(texts.valid(tostring(value))) or nil end
 
 local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
 

@@ -16,9 +16,13 @@ local TOGETHER <const> = 60
 
 local function refused(message, hint) return nil, errors.new("db", message, { hint = hint }) end
 
+--- Read from the catalog itself: to_regclass may remember that there was none before another made it.
+local IS_THERE <const> = [[SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'stoke' AND c.relname = 'about')]]
+
 --- The version of the schema; 0: it is not there.
 local function version_of(conn)
-  local found, err = conn:run({ { "SELECT to_regclass('stoke.about') IS NOT NULL" } }, true)
+  local found, err = conn:run({ { IS_THERE } }, true)
   if not found then return nil, err end
   if not found[1][1][1] then return 0 end
   found, err = conn:run({ { "SELECT version FROM stoke.about" } }, true)

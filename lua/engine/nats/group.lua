@@ -23,6 +23,8 @@ local M = {}
 M.AHEAD, M.KEEP = 2000, 20000
 --- Seconds after which a reader is made anew that did not come to what is there.
 M.STUCK = 5
+--- The part of a lease that may be over when a claim is given.
+M.SLOW = 0.1
 --- Seconds a claim waits after it was given nothing although there seemed to be something.
 M.AGAIN = 0.02
 
@@ -352,14 +354,37 @@ local function hand_over(self, hands)
   end, { system = true, name = "queue" })
 end
 
+--- What was lent, with its whole lease: where the answer took long, it begins anew.
+local function in_time(self, claims, lease, asked)
+  while claims[1] and monotonic() - asked > lease * M.SLOW do
+    asked = monotonic()
+    local lost, err = self:renew(claims, lease)
+    if not lost then
+      given_back(self, claims)
+      return nil, err
+    end
+    local gone, rest = {}, {}
+    for _, c in ipairs(lost) do gone[c] = true end
+    for _, c in ipairs(claims) do
+      if not gone[c] then rest[#rest + 1] = c end
+    end
+    claims = rest
+  end
+  return claims
+end
+
 local function claim_once(self, q)
+  local asked = monotonic()
   local list, err = self:write { { record = { op = "claim", n = q.n, lease = q.lease, tries = q.tries, by = self.by,
     known = self.machine.loaded } } }
   if not list then return nil, err end
   local given = list[1].result
   if given.hands then hand_over(self, given.hands) end
   if not given[1] then return {} end
-  return fetch(self, given)
+  local claims
+  claims, err = fetch(self, given)
+  if not claims then return nil, err end
+  return in_time(self, claims, q.lease, asked)
 end
 
 --- As core.engine's claim.

@@ -152,6 +152,7 @@ local function release(self, time)
       end
     end
   end
+  if hands then table.sort(hands, function(a, b) return a.offset < b.offset end) end -- the heap knows no order of equals
   return hands
 end
 
@@ -246,10 +247,11 @@ function apply.renew(self, record, _, time)
   return lost
 end
 
+--- The group goes on from an offset: back, or ahead, over items that no claim has known.
 function apply.rewind(self, record)
   local offsets = {}
   for offset in next, self.open do
-    if offset >= record.to then offsets[#offsets + 1] = offset end
+    if offset >= record.to or offset > self.seen then offsets[#offsets + 1] = offset end
   end
   table.sort(offsets, function(a, b) return a > b end) -- from the end, so that no successor becomes ready in between
   for _, offset in ipairs(offsets) do remove(self, self.open[offset]) end
@@ -258,7 +260,7 @@ function apply.rewind(self, record)
   end
   self.done = record.done
   self.from = math.min(self.from, record.to)
-  self.seen, self.loaded = math.min(self.seen, record.to - 1), record.to - 1
+  self.seen, self.loaded = record.to - 1, record.to - 1
   self.rewinds = self.rewinds + 1
   return true
 end

@@ -21,8 +21,8 @@ battery.run(function(name, options, f)
 end, "nats", { open = function(t) return errors.check(engine.open(servers[t].url, {})) end, options = nats.REAL, short = 0.2,
   long = 10 })
 
-test("nats: a storm of readers who die, are late and say things twice, over a server that is killed", { real = true, timeout = 300 },
-  function(t)
+test("nats: a storm of readers who die, are late and say things twice, over a server that is killed",
+  { real = true, timeout = 300 }, function(t)
     local server <close> = nats.start(t)
     local tries, seed = storm.TRIES, tonumber(os.getenv "SEED") or 1
     local _ <close> = setmetatable({}, { __close = function() storm.TRIES = tries end })

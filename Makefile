@@ -104,6 +104,22 @@ $(BIN): $(HOST_OBJ) $(BUILD)/obj/embed.o
 $(ENGINES): $(ENGINE_OBJ)
 	$(call quiet,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
+# For programs of others (host/api/stoke.h): all but main(), of which only stoke_* can be seen. Its objects are a build of their own.
+SOVERSION := 0
+VERSION    = $(shell sed -n 's/^.define STOKE_VERSION "\(.*\)"/\1/p' host/base.h)
+
+.PHONY: lib
+lib: ## build libstoke, for C programs: build/libstoke.so
+	@.ci/packages build
+	+@$(again) BUILD='$(BUILD)/pic' EXTRA='$(EXTRA) -fPIC' OUT='$(BUILD)' '$(BUILD)/pic/lib'
+
+$(BUILD)/lib: $(ENGINE_OBJ) host/api/stoke.map
+	@mkdir -p '$(OUT)'
+	$(call quiet,LD,$(OUT)/libstoke.so)$(CC) $(CFLAGS) $(EXTRA) $(LDFLAGS) -pthread -shared -Wl,-soname,libstoke.so.$(SOVERSION) \
+	  -Wl,--version-script=host/api/stoke.map -o '$(OUT)/libstoke.so.$(SOVERSION)' $(ENGINE_OBJ) $(LIBS)
+	@ln -sf libstoke.so.$(SOVERSION) '$(OUT)/libstoke.so'
+	@touch $@
+
 $(BUILD)/obj/%.o: %.c | $(BUILD)/libraries
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
@@ -159,7 +175,7 @@ TEST_ENV  = STOKE_BIN='$(BIN)' STOKE_BUILD='$(BUILD)' STOKE_NPM='$(NPM)'
 RUN_TESTS = $(TEST_ENV) $(BIN) test --internal $(TESTS)
 
 C_TESTS   := $(patsubst tests/c/%.c,$(BUILD)/c/%,$(wildcard tests/c/*.c))
-PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c)) $(BUILD)/probe
+PEER      := $(patsubst tests/peers/%.c,$(BUILD)/%,$(wildcard tests/peers/*.c)) $(BUILD)/probe $(BUILD)/embedding
 TLS_LIBS   = $(shell $(PKG_CONFIG) --libs openssl libuv)
 
 .PHONY: tests npm
@@ -174,6 +190,12 @@ $(BUILD)/peer: $(BUILD)/obj/tests/peers/peer.o
 
 $(BUILD)/pty $(BUILD)/random: $(BUILD)/%: $(BUILD)/obj/tests/peers/%.o
 	$(call quiet,LD,$@)$(LINK) -o $@ $^
+
+# The example of libstoke, linked with its objects instead: the library is a build of its own (make lib).
+$(BUILD)/embedding: $(BUILD)/obj/docs/embedding.o $(ENGINE_OBJ)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/docs/embedding.o: CPPFLAGS += -Ihost/api
 
 # It stands for any program: no sanitizer of ours in it, and no library of ours.
 $(BUILD)/probe: $(wildcard tests/peers/probe/*.[ch])
@@ -320,6 +342,15 @@ install: all man docs ## install binary, manual page, guide and reference below 
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
 	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
 	install -m 644 docs/guide.md docs/figures.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
+
+.PHONY: install-lib
+install-lib: lib ## install libstoke, its header, pkg-config file and example below PREFIX
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
+	install -m 644 $(BUILD)/libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so.$(SOVERSION)'
+	ln -sf libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' host/api/stoke.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/stoke.pc'
+	install -m 644 host/api/stoke.h '$(DESTDIR)$(PREFIX)/include/stoke.h'
+	install -m 644 docs/embedding.c '$(DESTDIR)$(PREFIX)/share/doc/stoke/embedding.c'
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'

@@ -1,5 +1,6 @@
 --- Build information of this binary, and the id of this process.
 local about = require "host.about"
+local errors = require "core.errors"
 about.pid = require "host.env".pid
 
 --- Internal modules whose names look public: parts of the command line, the prompt and the runtime. The documentation does not
@@ -9,6 +10,16 @@ for name in ("approve attach cmd doc inspect reading repl show"):gmatch "%l+" do
 
 --- Modules below others that scripts use by name: those of a module that hands its members out when they are asked for.
 local BELOW <const> = { ["stoke.team.stop"] = true }
+
+--- The program that runs, as a process of its own, what is jailed: this one.
+---@return string|nil path
+---@return stoke.error|nil err `denied` inside another program that did not say where stoke is
+function about.helper()
+  local path = about.executable()
+  if path then return path end
+  return nil, errors.new("denied", "a sandbox needs the program stoke, and the program that holds libstoke did not name it",
+    { hint = "stoke_options.program is its path" })
+end
 
 --- The public modules, sorted.
 ---@return string[]

@@ -20,7 +20,7 @@ local stores = require "core.store"
 local tasks = require "core.task"
 local testbed = require "core.testbed"
 
-local M = { live = lives.live, typed = lives.typed }
+local M = { live = lives.live, typed = lives.typed, seen = lives.seen }
 
 ---@class stoke.runs.workflow
 ---@field name string
@@ -40,6 +40,11 @@ M.defined = {}
 ---@type fun(): string|nil
 M.setting = nil
 
+--- The URL of the engine by which hosts share their runs (lua/runs/shared.lua), from the settings; nil: runs are this host's alone.
+--- stdlib sets this function.
+---@type fun(): string|nil
+M.engine = nil
+
 local store, opening
 
 --- The store of this process, where it is open.
@@ -53,6 +58,10 @@ local function places(path)
   local near, home = own or stores.path "./x", stores.path()
   return near == home and { near } or { near, home }
 end
+
+--- The file of the store, whether or not it exists.
+---@return string
+function M.place() return places()[1] end
 
 --- The file of the store, if it exists; creates nothing.
 ---@param path? string
@@ -105,6 +114,7 @@ function M.leave()
   end
   local given_up = lives.suspend_all()
   if M.others then M.others.leave() end
+  if M.shared then M.shared.leave() end
   mail.stop()
   local open = store
   store = nil
@@ -128,6 +138,9 @@ end
 --- What goes on beside the runs (lua/runs/actors.lua): { resume = fun(), at_work = fun(): stoke.task?, leave = fun() }.
 M.others = nil
 
+--- Runs that hosts share, where there are some (lua/runs/shared.lua): { leave = fun() }.
+M.shared = nil
+
 -- ---- workflows ----------------------------------------------------------------------------------------------------------------
 
 --- What the script's end needs of its runs.
@@ -144,7 +157,8 @@ function M.resume_all()
       local list = errors.check(open:list { state = { "running", "waiting", "parked" } })
       for i = #list, 1, -1 do
         if store ~= open then return end
-        local definition = not list[i].workflow:find "^main:" and names[list[i].workflow] -- those are stoke run --durable's
+        local own = not list[i].shared and not list[i].workflow:find "^main:" -- those are stoke run --durable's
+        local definition = own and names[list[i].workflow]
         if definition and (list[i].state ~= "parked" or M.may_go_on(list[i])) then lives.begin(open, list[i], definition) end
       end
       if M.others then M.others.resume() end

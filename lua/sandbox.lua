@@ -1,6 +1,6 @@
 --- Sandboxes child processes: the command line of the helper (host/fence/sandbox.h), its report, and a private temp folder.
 
-local about = require "host.about"
+local about = require "core.about"
 local env = require "host.env"
 local errors = require "core.errors"
 local fs = require "host.fs"
@@ -85,7 +85,9 @@ end
 function M.open(q)
   if not q.sandbox then return nil end
   local wanted = q.sandbox == true and {} or q.sandbox
-  local words = { about.executable(), "--exec-helper" }
+  local program, missing = about.helper()
+  if not program then return nil, missing end
+  local words = { program, "--exec-helper" }
   local ok, err = add_folders(words, "write", wanted.write or { q.cwd or "." })
   if ok then ok, err = add_folders(words, "read", wanted.read or {}) end
   if not ok then return nil, err end

@@ -59,10 +59,10 @@ local function query(self, sql, params)
   return found.rows
 end
 
---- A statement that changes something, with the contents that its texts refer to: done on the disk when this returns.
-local function write(self, sql, params, run, sink)
+--- A statement that changes something, with the contents that its texts refer to: done on the disk when this returns, or only done.
+local function write(self, sql, params, run, sink, unsynced)
   if not sink or not next(sink) then
-    local done, err = self.db:write(sql, params, true)
+    local done, err = self.db:write(sql, params, not unsynced)
     if not done then return nil, self:failed(err) end
     return done
   end
@@ -90,8 +90,8 @@ end
 -- ---- runs ---------------------------------------------------------------------------------------------------------------------
 
 local FIND = ("SELECT %s FROM runs WHERE id=?"):format(load.RUN)
-local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent,sum) "
-  .. "VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7,stoke_sum(?1,?2,?4,NULL,NULL)) "
+local CREATE = "INSERT INTO runs (id,workflow,state,created,changed,input,code,seed,parent,shared,sum) "
+  .. "VALUES (?1,?2,'running',?3,?3,?4,?5,?6,?7,?8,stoke_sum(?1,?2,?4,NULL,NULL)) "
   .. "ON CONFLICT (id) DO NOTHING"
 
 --- A run by its id.
@@ -106,7 +106,8 @@ function Store:find(id)
 end
 
 --- Make a run, unless there is one with this id.
----@param fields { id: string, workflow: string, input?: any, code?: string, seed?: string, parent?: integer }
+---@param fields { id: string, workflow: string, input?: any, code?: string, seed?: string, parent?: integer, shared?: integer }
+---  shared: several hosts may have it (lua/store/ship.lua)
 ---@return stoke.store.run|nil run that one, or the new one
 ---@return boolean|stoke.error existed
 function Store:create(fields)
@@ -119,7 +120,7 @@ function Store:create(fields)
     if failed then return nil, failed end
   end
   local done, err = write(self, CREATE, { fields.id, fields.workflow, wall(), input, fields.code or null, fields.seed or fields.id,
-    fields.parent or null }, fields.id, sink)
+    fields.parent or null, fields.shared or null }, fields.id, sink, fields.shared ~= nil)
   if not done then return nil, err end
   local run
   run, err = self:find(fields.id)
@@ -295,15 +296,16 @@ end
 
 --- What was sent to a run and not yet taken, the oldest first.
 ---@param run stoke.store.run
----@return { number: integer, name: string, value: any, sent: number }[]|nil
+---@return { number: integer, name: string, value: any, sent: number, once?: string }[]|nil
 ---@return stoke.error|nil err
 function Store:signals(run)
-  local rows, err = query(self, "SELECT number,name,value,sent FROM signals WHERE run=? AND taken IS NULL ORDER BY number",
+  local rows, err = query(self, "SELECT number,name,value,sent,once FROM signals WHERE run=? AND taken IS NULL ORDER BY number",
     { run.number })
   if not rows then return nil, err end
   return load.guarded(self, function()
     local list = {}
-    for i, r in ipairs(rows) do list[i] = { number = r[1], name = r[2], value = codec.value(r[3]), sent = r[4] } end
+    for i, r in ipairs(rows) do list[i] = { number = r[1], name = r[2], value = codec.value(r[3]), sent = r[4],
+      once = codec.or_nil(r[5]) } end
     return list
   end)
 end

@@ -145,7 +145,8 @@ end
 ---@class core.traces.kept
 ---@field path string
 ---@field most integer spans that the file keeps
----@field bodies boolean
+---@field bodies boolean requests of effects and answers of models are kept
+---@field answers table<core.span.record, table> of models
 ---@field pending (core.span.record|stoke.log.record)[]
 ---@field lost integer records that found no room
 local kept -- one a process
@@ -167,7 +168,8 @@ local COLUMNS = { span = true, parent = true, trace = true, name = true, about =
 local function encoded(value) return json.encode(value) or json.encode(redact.valid(value)) end
 
 --- What of a record has no column, as JSON.
-local function data_of(record, bodies)
+---@param answer? table of a model
+local function data_of(record, bodies, answer)
   local rest = {}
   for name, value in next, record do
     if not COLUMNS[name] then rest[name] = value end
@@ -179,8 +181,8 @@ local function data_of(record, bodies)
     end
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
-  if bodies then rest.request = M.body(record.request) end
-  return encoded(rest) or "{}"
+  if bodies then rest.request, rest.answer = M.body(record.request), answer end
+  return redact.known(encoded(rest) or "{}")
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -188,7 +190,7 @@ local LOG = "INSERT INTO logs (time,level,message,trace,span,data) VALUES (?,?,?
 local TRIM, TRIM_LOGS = "DELETE FROM spans WHERE n<=(SELECT max(n) FROM spans)-?",
   "DELETE FROM logs WHERE n<=(SELECT max(n) FROM logs)-?"
 
-local function text_of(value) return value ~= nil and texts.valid(tostring(value)) or nil end
+local function text_of(value) return value ~= nil and redact.known(texts.valid(tostring(value))) or nil end
 
 local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
 
@@ -200,7 +202,7 @@ local function write(self, list)
       batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, r.fields and cut(encoded(r.fields)) or nil)
     else
       batch:add(INSERT, r.trace, hex(r.span), r.parent and hex(r.parent) or nil, r.name, text_of(r.about), r.start, r.queue + r.run,
-        r.error, data_of(r, self.bodies))
+        r.error, data_of(r, self.bodies, self.answers[r]))
     end
   end
   batch:add(TRIM, self.most)
@@ -255,8 +257,18 @@ local function gather(self)
   end, { system = true, name = "traces" })
 end
 
+--- What a model answered, as a message; nil of a stream, whose pieces nobody keeps.
+local function answer_of(value)
+  local done = type(value) == "table" and rawget(value, "done")
+  local reply = type(done) == "table" and done.reply or value
+  local message = type(reply) == "table" and rawget(reply, "message")
+  if type(message) ~= "table" then return nil end
+  return json.decode(M.body(message) or "null")
+end
+
 local function sink_of(self)
-  return function(record)
+  return function(record, call, value)
+    if self.bodies and call and call.def and value ~= nil then self.answers[record] = answer_of(value) end
     local pending = self.pending
     if #pending >= M.WAITING then
       if self.lost == 0 then scopes.tell "more is traced and logged than can be written: some of it is missing" end
@@ -284,7 +296,7 @@ end
 function M.keep(options)
   if kept then M.stop() end
   kept = { path = options.path, most = math.max(options.spans or M.USUAL, M.LEAST), bodies = options.bodies or false, pending = {},
-    lost = 0 }
+    answers = setmetatable({}, { __mode = "k" }), lost = 0 }
   kept.sink = sink_of(kept)
   if kept.bodies then spans.bodies = true end
   spans.listen(kept.sink)

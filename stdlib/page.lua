@@ -40,8 +40,8 @@ local M = {}
 M.PORT, M.BROWSERS = 8080, 200
 
 local OPTIONS = { world = "table", worlds = "table", port = "number", address = "string", mem = "string", token = "string",
-  token_file = "string", public = "boolean", hosts = "table", browsers = "number", view = "table", system = "boolean",
-  host = "boolean", through = "function" }
+  token_file = "string", public = "boolean", private = "boolean", hosts = "table", browsers = "number", view = "table",
+  system = "boolean", host = "boolean", through = "function" }
 
 ---@class stoke.page
 ---@field url string without the token: for those who only look; where it listens at all addresses, by loopback
@@ -291,10 +291,11 @@ end
 ---  world, or worlds: what is shown, to which page:show adds; port (8080; 0: any free one), address (127.0.0.1), or mem: a name,
 ---  for http://NAME.mem/ inside this process; token: at least 16 letters or digits, or token_file, the path of a file of the
 ---  owner's alone, made where it is not there; else a new one each time; public: who has no token may look from other machines,
----  too, where the address lets them reach it; hosts: names that this machine is asked by, beside its own (judged on loopback,
----  elsewhere where they are listed); browsers (200) that may look at once; view: what the map needs instead of the world's own
----  `view` ({ place =, mind =, member = }); host: show what this host does and what waits for approval, too; system: its tasks are
----  the host's own, and no scope's children; through: a function that answers what the guard lets pass, in place of the views
+---  too, where the address lets them reach it; private: nobody looks without it, on this machine, too; hosts: names that this
+---  machine is asked by, beside its own (judged on loopback, elsewhere where they are listed); browsers (200) that may look at
+---  once; view: what the map needs instead of the world's own `view` ({ place =, mind =, member = }); host: show what this host
+---  does and what waits for approval, too; system: its tasks are the host's own, and no scope's children; through: a function that
+---  answers what the guard lets pass, in place of the views
 ---@return stoke.page page { url =, link =, browsers =, close, wait, show }
 ---Raises `argument`; `denied` when others may read the file of the token; `os` when it cannot listen.
 ---

@@ -30,6 +30,7 @@ local log = require "stoke.log"
 local M = {}
 
 runs.setting = runs.setting or function() return config.get().store end
+runs.engine = runs.engine or function() return config.get().engine end
 
 local function perform(name, q, work) return errors.check(effect.perform(name, q, work)) end
 

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "embed/embed.h"
 #include "httpd/httpd_mhd_api.h"
 #include "loop/binding.h"
@@ -39,10 +40,15 @@ static int l_versions(lua_State *L) {
   return 1;
 }
 
-/* executable() -> path of the running program */
+/* executable() -> path of the program stoke: the running one, or what the program that holds this host says; nothing where it did not */
 static int l_executable(lua_State *L) {
   char path[4096];
   size_t size = sizeof path;
+  struct host *h = host_of(L);
+  if (api_embedded(h)) {
+    lua_pushstring(L, api_program(h)); /* nil for NULL */
+    return 1;
+  }
   if (uv_exepath(path, &size) != 0) return 0;
   lua_pushlstring(L, path, size);
   return 1;

@@ -124,6 +124,8 @@ struct host {
   } gc_pace;      /* how the heap is collected, see loop.c */
   bool gc_stress; /* a full collection before each resume */
   size_t gc_skipped;
+  bool embedded; /* in a program of others, see host/api/stoke.h: then nothing left to wait for is no deadlock but: */
+  bool idle;     /* until the next turn */
   bool stopping;
   int exit_code;
 };
@@ -142,6 +144,7 @@ static inline bool host_runnable(const struct host *h) {
 
 /* loop.c: run until stopping, or nothing is left that could wake a task. Returns the exit code. */
 int host_run(struct host *h);
+void host_turn(struct host *h); /* one turn of it: what is due, tasks, then the system, waiting where nothing else is left to do */
 void host_pace_collector(struct host *h); /* the way of collecting that suits the size of the heap */
 void host_poll_init(struct host *h);
 void host_before_poll(struct host *h, enum before_poll when, struct poll_hook *hook); /* a no-op while it is wanted */

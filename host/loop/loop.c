@@ -87,6 +87,8 @@ static void wait_for_system(struct host *h) {
     poll_system(h, UV_RUN_ONCE);
     uv_unref((uv_handle_t *)&h->wake);
     uv_unref((uv_handle_t *)&h->uv_timer);
+  } else if (h->embedded) {
+    h->idle = true;
   } else if (h->keeper_wait) {
     host_event(h, &h->deadlock, EVENT_DEADLOCK, 0);
   } else {
@@ -134,23 +136,25 @@ void host_pace_collector(struct host *h) {
 /* Several rounds of tasks per poll: a poll costs as much as resuming a few tasks. */
 #define TURNS_PER_POLL 8
 
-int host_run(struct host *h) {
-  while (!h->stopping) {
-    if (timers_late(h) && !h->ready_head && !h->due) poll_system(h, UV_RUN_NOWAIT); /* events in time precede a deadline */
-    timers_run(h);
-    host_pace_collector(h);
-    int turns = 0;
-    while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
-    if (h->stopping) break;
-    if (host_runnable(h)) {
-      poll_system(h, UV_RUN_NOWAIT);
-      continue;
-    }
-    if (h->clock == CLOCK_VIRTUAL) { /* events of this instant that libuv still holds precede the advance of time */
-      poll_system(h, UV_RUN_NOWAIT);
-      if (host_runnable(h) || advance_virtual(h)) continue;
-    }
-    wait_for_system(h);
+void host_turn(struct host *h) {
+  if (timers_late(h) && !h->ready_head && !h->due) poll_system(h, UV_RUN_NOWAIT); /* events in time precede a deadline */
+  timers_run(h);
+  host_pace_collector(h);
+  int turns = 0;
+  while (!h->stopping && turns < TURNS_PER_POLL && task_pump(h)) turns++;
+  if (h->stopping) return;
+  if (host_runnable(h)) {
+    poll_system(h, UV_RUN_NOWAIT);
+    return;
   }
+  if (h->clock == CLOCK_VIRTUAL) { /* events of this instant that libuv still holds precede the advance of time */
+    poll_system(h, UV_RUN_NOWAIT);
+    if (host_runnable(h) || advance_virtual(h)) return;
+  }
+  wait_for_system(h);
+}
+
+int host_run(struct host *h) {
+  while (!h->stopping) host_turn(h);
   return h->exit_code;
 }

@@ -1,6 +1,6 @@
 --- The effect lua.eval: untrusted Lua code, run by host/fence/luabox.c in a separate process that can only compute.
 
-local about = require "host.about"
+local about = require "core.about"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local proc = require "core.driver.proc"
@@ -21,8 +21,10 @@ local function outcome(status)
 end
 
 local function run(q)
+  local program, missing = about.helper()
+  if not program then return nil, missing end
   local argv = {
-    about.executable(), "--lua-eval", ("cpu_ms=%d"):format(math.ceil(q.cpu * 1000)), ("memory=%d"):format(q.memory),
+    program, "--lua-eval", ("cpu_ms=%d"):format(math.ceil(q.cpu * 1000)), ("memory=%d"):format(q.memory),
     ("output=%d"):format(q.max_output),
   }
   if q.require then argv[#argv + 1] = "require=" .. q.require end

@@ -73,9 +73,17 @@ effect.define("run.signal", { class = "pure", lasting = true, run = function(q, 
   local signal, err = mail.wait(entry, q.name, q.timeout and (call.since or wall()) + q.timeout)
   goes_on()
   if err then return nil, err end
-  if journal.log then journal.log:taken(signal.number, call.row) end
+  if journal.log then journal.log:taken(signal, call.row) end
   return { value = signal.value }
 end })
+
+--- What is asked where hosts share their runs; nil: this host has all of them. Runs that the store knows as its own are.
+local function elsewhere(id)
+  if not (runs.engine and runs.engine()) then return nil end
+  local store = id and runs.find_store() and runs.open()
+  local own = store and store:find(id) or nil
+  return not (own and not own.shared) and require "core.runs.shared" or nil
+end
 
 --- The id of a run that another one starts: the same each time this is done.
 local function child_id(call)
@@ -87,7 +95,8 @@ end
 effect.define("run.start", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
     local id = q.id or child_id(call)
-    runs.start(q.workflow, q.input, id)
+    local far = elsewhere(id)
+    if far then far.start(q.workflow, q.input, id) else runs.start(q.workflow, q.input, id) end
     return id
   end)
 end })
@@ -104,7 +113,10 @@ end
 effect.define("run.await", { class = "pure", run = function(q, call)
   local journal = call and call.context.journal
   local goes_on = journal and journal:waits_for("run " .. q.id)
-  local ended, err = runs.await(q.id)
+  local ended, err = told(function()
+    local far = elsewhere(q.id)
+    return errors.check((far or runs).await(q.id, journal ~= nil)) -- in a run: until it has ended, whoever has to say something
+  end)
   if goes_on then goes_on() end
   if err and journal and journal.log and (err.kind == "parked" or err.kind == "in_doubt") then
     return nil, park_with(journal, q.id, err)
@@ -116,6 +128,8 @@ local SHOWN = { "id", "workflow", "state", "waits", "created", "changed", "input
 
 effect.define("run.status", { class = "pure", run = function(q)
   return told(function()
+    local far = elsewhere(q.id)
+    if far then return far.status(q.id) end
     local run, shown = runs.find(q.id), {}
     for _, name in ipairs(SHOWN) do shown[name] = run[name] end
     return shown
@@ -124,15 +138,16 @@ end })
 
 effect.define("run.send", { class = "idempotent", repeats = true, keyed = "commit", run = function(q, call)
   return told(function()
-    local journal = call and call.context.journal
-    runs.signal(q.id, q.name, q.value, journal and call.key and journal:idempotency(call.key) or nil)
+    local journal, far = call and call.context.journal, elsewhere(q.id)
+    local once = journal and call.key and journal:idempotency(call.key) or nil;
+    (far or runs).signal(q.id, q.name, q.value, once)
     return true
   end)
 end })
 
 effect.define("run.cancel", { class = "idempotent", repeats = true, run = function(q)
   return told(function()
-    runs.cancel(q.id)
+    (elsewhere(q.id) or runs).cancel(q.id)
     return true
   end)
 end })

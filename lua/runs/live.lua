@@ -10,6 +10,7 @@ local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
 local scopes = require "core.scope"
+local spans = require "core.gate.span"
 local stdio = require "core.stdio"
 local tasks = require "core.task"
 local texts = require "core.text"
@@ -33,6 +34,8 @@ local M = {}
 ---@field pause? number seconds until it is tried again after the next full disk; nil: the first one
 ---@field ended? { state: string, result: any, error?: stoke.error }
 ---@field over? boolean this process has released it
+---@field lost? boolean another host has taken it: nothing more of it is written here
+---@field around? core.span of who began it: its span is below that one
 
 ---@type table<string, stoke.runs.live>
 M.live = {}
@@ -44,6 +47,13 @@ M.parked = {}
 --- Would a run ask the same on other code? See lua/runs/change.lua.
 ---@type fun(run: stoke.store.run, kept: table, f: function, load: function?, deadline: number): boolean?, string?
 M.agrees = nil
+
+--- Send what a run that several hosts may have writes to their log; set by lua/runs/worker.lua. Second: this process cannot.
+---@type fun(entry: stoke.runs.live, log: stoke.store.log): true?, stoke.error?
+M.share = function(entry)
+  return nil, errors.new("parked", ("the run %s is one of several hosts, of which this process is none"):format(entry.id),
+    { hint = "stoke worker FILE takes such runs" })
+end
 
 --- How many runs are loaded and replayed at the same time.
 M.AT_ONCE = 16
@@ -271,6 +281,19 @@ local function code_of(entry, parts, log, began)
   return code.of(run, definition, parts.sources, stays)
 end
 
+--- Do it, inside of its span: all of a run is one tree, whoever resumes it.
+local function traced(entry, journal, f)
+  local run = entry.run
+  local seen <close> = spans.on and spans.enter("run", run.id, entry.around) or nil
+  if seen then
+    seen.facts = { workflow = run.workflow }
+    spans.inside(seen)
+  end
+  local results = journal:run(f, run.input, entry.prepared)
+  if seen then seen.failed = results.err end
+  return results
+end
+
 local live
 
 --- From a snapshot: what came before it is dropped.
@@ -300,8 +323,13 @@ live = function(entry)
   local parts, log
   parts, err = store:load(run)
   if parts then log, err = store:log(run) end
-  if log then log:recount(parts.rows) end
+  if log and run.shared then
+    local ok
+    ok, err = M.share(entry, log)
+    if not ok then log = nil end
+  end
   if not log then return park(entry, err) end
+  log:recount(parts.rows)
   log.told = function(failed) hold(entry, failed) end
   err = resolve(entry, parts, log)
   if err then return park(entry, err) end
@@ -331,7 +359,7 @@ live = function(entry)
   if entry.suspended then return end
   mail.watch(store, entry, mail.read)
   tasks.spawn(mail.read, { system = true, name = "mail" }, entry)
-  local results = journal:run(f, run.input, entry.prepared)
+  local results = traced(entry, journal, f)
   local anew = journal.anew
   if anew and not results.err and not entry.suspended then return begin_anew(entry, anew, log) end
   finish(entry, results, log, definition)
@@ -342,7 +370,7 @@ local function park_raised(entry, err)
   local wrapped = errors.wrap(err)
   if wrapped.kind == "cancelled" or entry.suspended then return end
   local parked = errors.new("parked", "the run is parked: " .. wrapped.message, { cause = wrapped })
-  local log = not entry.ended and entry.store:log(entry.run)
+  local log = not entry.ended and not entry.run.shared and entry.store:log(entry.run)
   local ok = pcall(park, entry, parked, log or nil)
   if not ok then entry.parked = parked end
 end
@@ -394,7 +422,7 @@ function M.begin(store, run, definition, given, stays)
   if not mine then return nil end
   M.parked[run.id] = nil
   entry = { id = run.id, run = run, store = store, definition = definition, waiters = {}, mail = mail.new(),
-    given = given, stays = stays }
+    given = given, stays = stays, around = spans.on and spans.around() or nil }
   M.live[run.id] = entry
   entry.task = tasks.start(home(), "run " .. run.id, take_up, entry)
   return entry

@@ -17,7 +17,7 @@ local SOME <const> = 256
 local MANY <const> = 2000
 
 local RUN = "number,id,workflow,state,waits,created,changed,input,result,error,code,seed,epoch,calls,tokens,bytes,printed,parent,"
-  .. "fork_of,fork_at,snapshots,sum IS stoke_sum(id,workflow,input,result,error),why"
+  .. "fork_of,fork_at,snapshots,sum IS stoke_sum(id,workflow,input,result,error),why,shared"
 M.RUN = RUN
 
 ---@class stoke.store.run
@@ -43,6 +43,7 @@ M.RUN = RUN
 ---@field fork_of? integer
 ---@field fork_at? integer
 ---@field snapshots integer how often it began anew from its state
+---@field shared? integer several hosts may have it: the last value of its log that this store knows of
 
 --- The error for what is raised where damaged data is read: texts that say nothing, columns of another kind.
 ---@param store stoke.store
@@ -137,7 +138,8 @@ function M.run(store, r)
     return { number = r[1], id = r[2], workflow = r[3], state = r[4], waits = or_nil(r[5]), created = r[6], changed = r[7],
       input = codec.value(r[8], contents), result = codec.value(r[9], contents), error = codec.value(r[10], contents),
       code = or_nil(r[11]), seed = r[12], epoch = r[13], calls = r[14], tokens = r[15], bytes = r[16], printed = r[17],
-      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]), snapshots = r[21], why = or_nil(r[23]) }
+      parent = or_nil(r[18]), fork_of = or_nil(r[19]), fork_at = or_nil(r[20]), snapshots = r[21], why = or_nil(r[23]),
+      shared = or_nil(r[24]) }
   end)
 end
 

@@ -12,6 +12,7 @@ local load = require "core.store.load"
 local once = require "core.journal.outcome".ONCE
 local plain = require "core.store.plain"
 local requests = require "core.store.request"
+local sql = require "core.store.statements"
 local wall = require "host.time".wall
 
 local M = {}
@@ -31,6 +32,7 @@ local blob, null, pack, named, outcome_of = engine.blob, json.null, plain.pack, 
 ---@field told? fun(err: stoke.error?) what cannot be written for now is kept and tried again (lua/store/hold.lua): called when that
 ---  begins, and without an error when it is over; nil: such an error is one like any other
 ---@field held stoke.store.held|false while that goes on
+---@field ship? stoke.store.ship of a run that several hosts may have: what is written also goes to a log of theirs
 local Log = {}
 Log.__index = Log
 Log.texts = true
@@ -47,51 +49,8 @@ local ROW_BYTES <const> = 150
 -- What of a row is to be written: all of it, its outcome, that its work begins.
 local NEW <const>, OUTCOME <const>, INTENT <const>, ITEMS <const> = 1, 2, 4, 8
 
-local ROW = ("INSERT OR REPLACE INTO records (%s,sum) VALUES (%s,stoke_sum(?2,?3,?4,?14,?15,?20,?21))"):format(codec.COLUMNS,
-  ("?,"):rep(25) .. "?")
-local PLAIN = "INSERT OR REPLACE INTO records (id,key,class,digest,request,line,time,inline,seen,at,outcome,value,took,sum) "
-  .. "VALUES (?,?,?,?,?,?,?,?,?,?,'value',?,?,stoke_sum(?2,?3,?4,'value',?11,NULL,NULL))" -- one as most are
-local ASKED = "INSERT OR REPLACE INTO records (id,key,class,digest,base,kept,request,line,time,inline,at,name,inside,intent,asks,"
-  .. "sum) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,stoke_sum(?2,?3,?4,NULL,NULL,NULL,NULL))" -- its outcome is to come
-local VALUE = "UPDATE records SET inline=?,intent=?,seen=?,outcome='value',value=?,took=?,lengths=NULL,error=NULL,facts=NULL,"
-  .. "more=NULL,input_tokens=NULL,output_tokens=NULL,seconds=NULL,asks=NULL,"
-  .. "sum=stoke_sum(key,class,digest,'value',?4,NULL,NULL) WHERE id=?"
-local DONE = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,value=?,lengths=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
-  .. "sum=stoke_sum(key,class,digest,?4,?5,?6,?7) WHERE id=?"
--- of a stream that goes on
-local OPEN = "UPDATE records SET inline=?,intent=?,seen=?,outcome=?,error=?,facts=?,more=?,"
-  .. "input_tokens=?,output_tokens=?,seconds=?,took=?,asks=NULL,"
-  .. "sum=stoke_sum(key,class,digest,?4,value,lengths,?5) WHERE id=?"
-local BEGUN = "UPDATE records SET inline=?,intent=?,asks=? WHERE id=?"
-local CONTENT = "INSERT OR IGNORE INTO contents (hash,value) VALUES (?,?)"
-local USE = "INSERT OR IGNORE INTO uses (run,content) SELECT ?,id FROM contents WHERE hash=?"
-local PIECES = "INSERT OR REPLACE INTO pieces (record,first,items,sum) VALUES (?,?,?,stoke_sum(?3))"
-local NO_PIECES = "DELETE FROM pieces WHERE record=?"
-local DELIVERIES = "INSERT INTO deliveries (run,first,records,bytes) VALUES (?,?,?,?)"
-local MODULE = "INSERT INTO modules (run,number,name) VALUES (?,?,?)"
-local SOURCE = "INSERT INTO sources (run,number,name,hash) VALUES (?,?,?,?)"
-local STATE = "UPDATE runs SET state=?,waits=?,why=?,changed=?,calls=?,tokens=?,bytes=? WHERE number=?"
-local END = "UPDATE runs SET state=?,waits=NULL,why=NULL,result=?,error=?,changed=?,calls=?,tokens=?,bytes=?,"
-  .. "sum=stoke_sum(id,workflow,input,?2,?3) WHERE number=?"
-local COUNTED = { [STATE] = 6, [END] = 6 } -- where calls, tokens and bytes stand, which are known when all is gathered
-local EPOCH = "UPDATE runs SET epoch=epoch+1,changed=? WHERE number=?"
-local BEGAN = "INSERT OR REPLACE INTO epochs (run,epoch,began,records) SELECT number,epoch,?,? FROM runs WHERE number=?"
-local PRINTED = "UPDATE runs SET printed=? WHERE number=?"
-local TAKEN = "UPDATE signals SET taken=? WHERE number=?"
-local JOIN = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes) "
-  .. "SELECT run,0,max(records),CAST(group_concat(bytes,'') AS BLOB) FROM "
-  .. "(SELECT run,records,bytes FROM deliveries WHERE run=? ORDER BY first) GROUP BY run"
-local SQUEEZED = "INSERT OR REPLACE INTO deliveries (run,first,records,bytes,size) VALUES (?,0,?,?,?)"
-local JOINED = "DELETE FROM deliveries WHERE run=? AND first>0"
-local RESTART = "UPDATE runs SET input=?,workflow=?,seed=?,changed=?,calls=?,tokens=?,bytes=0,printed=0,state='running',"
-  .. "waits=NULL,why=NULL,snapshots=snapshots+1,sum=stoke_sum(id,?2,?1,result,error) WHERE number=?"
-local DROP = { "DELETE FROM records WHERE id BETWEEN ?1<<32 AND (?1<<32)+4294967295",
-  "DELETE FROM pieces WHERE record BETWEEN ?1<<32 AND (?1<<32)+4294967295", "DELETE FROM deliveries WHERE run=?1",
-  "DELETE FROM modules WHERE run=?1", "DELETE FROM decisions WHERE run=?1",
-  "DELETE FROM signals WHERE run=?1 AND taken IS NOT NULL",
-  "DELETE FROM uses WHERE run=?1 AND content NOT IN (SELECT contents.id FROM sources JOIN contents USING (hash) WHERE run=?1)" }
-local TOUCH = "UPDATE runs SET changed=? WHERE number=?"
+-- Where calls, tokens and bytes stand, which are known when all is gathered.
+local COUNTED = { [sql.STATE] = 6, [sql.END] = 6 }
 
 --- A log of a run that has so much in it already.
 ---@param store stoke.store
@@ -136,7 +95,7 @@ function Log:row(row, asked)
     self.last = number
   else
     row.made, self.items[row], self.sizes[row] = nil, nil, nil
-    self.extra[#self.extra + 1] = { NO_PIECES, self.base | number }
+    self.extra[#self.extra + 1] = { sql.NO_PIECES, self.base | number }
   end
   mark(self, row, NEW)
   return true
@@ -157,7 +116,7 @@ function Log:value(number, key, class, digest, where, began, seen, at, text)
   local n = self.count + 1
   self.last, self.count, self.list[n] = number, n, false
   self.bytes = self.bytes + ROW_BYTES + #key + #text
-  self.batch:add(PLAIN, self.base | number, key, class, digest, nil, where, began, true, seen, at, text, 0)
+  self.batch:add(sql.PLAIN, self.base | number, key, class, digest, nil, where, began, true, seen, at, text, 0)
 end
 
 --- A value as it is kept in an outcome's `text`.
@@ -261,7 +220,7 @@ function Log:came(row) self:outcome_again(row) end
 ---@param name string
 function Log:module(name)
   self.modules = self.modules + 1
-  self.extra[#self.extra + 1] = { MODULE, self.run, self.modules, name }
+  self.extra[#self.extra + 1] = { sql.MODULE, self.run, self.modules, name }
 end
 
 --- The text of a source that the run goes on on.
@@ -270,27 +229,27 @@ end
 function Log:source(name, text)
   local hash = plain.hash(text)
   self.sink[hash], self.sources = text, self.sources + 1
-  self.extra[#self.extra + 1] = { SOURCE, self.run, self.sources, name, hash }
+  self.extra[#self.extra + 1] = { sql.SOURCE, self.run, self.sources, name, hash }
 end
 
 --- A process takes the run up.
 function Log:epoch()
   local now = wall()
-  self.extra[#self.extra + 1] = { EPOCH, now, self.run }
-  self.extra[#self.extra + 1] = { BEGAN, now, self.last, self.run }
+  self.extra[#self.extra + 1] = { sql.EPOCH, now, self.run }
+  self.extra[#self.extra + 1] = { sql.BEGAN, now, self.last, self.run }
 end
 
 --- Bytes of the schedule's log that came since the last time.
 ---@param bytes string
 function Log:deliveries(bytes)
   if bytes == "" then return end
-  self.extra[#self.extra + 1] = { DELIVERIES, self.run, self.offset, self.last, blob(bytes) }
+  self.extra[#self.extra + 1] = { sql.DELIVERIES, self.run, self.offset, self.last, blob(bytes) }
   self.offset = self.offset + #bytes
 end
 
 --- So many prints of the run are in the record.
 ---@param total integer
-function Log:printed(total) self.extra[#self.extra + 1] = { PRINTED, total, self.run } end
+function Log:printed(total) self.extra[#self.extra + 1] = { sql.PRINTED, total, self.run } end
 
 --- A statement of somebody else's that belongs to the same commit.
 ---@param statement any[] its text and its parameters
@@ -310,24 +269,27 @@ function Log:restart(state, workflow, seed)
   local text, err = null, nil
   if state ~= nil then text, err = codec.text(state, self.sink, self.store.limit) end
   if err then return err end
-  for _, sql in ipairs(DROP) do self:also { sql, self.run } end
-  self:also { RESTART, text, workflow, seed, wall(), self.calls, self.tokens, self.run }
+  for _, one in ipairs(sql.DROP) do self:also { one, self.run } end
+  self:also { sql.RESTART, text, workflow, seed, wall(), self.calls, self.tokens, self.run }
   if text ~= null then
-    for hash in text:gmatch '"%$%a+":"([%w_-]+)"' do self:also { USE, self.run, hash } end
+    for hash in text:gmatch '"%$%a+":"([%w_-]+)"' do self:also { sql.USE, self.run, hash } end
   end
 end
 
 --- A signal was taken by a row.
----@param signal integer its number
+---@param signal { number: integer, once?: string }
 ---@param row stoke.journal.row
-function Log:taken(signal, row) self.extra[#self.extra + 1] = { TAKEN, row.number, signal } end
+function Log:taken(signal, row)
+  local shared = self.ship and signal.once
+  self:also(shared and { sql.TAKEN_ONCE, self.run, signal.once, row.number } or { sql.TAKEN, row.number, signal.number })
+end
 
 --- How the run stands.
 ---@param state "running"|"waiting"|"parked"
 ---@param waits? string what it waits for, or why it is parked, in words
 ---@param why? "in_doubt"|"replay"|"parked" of a parked one, the kind of error
 function Log:state(state, waits, why)
-  self.extra[#self.extra + 1] = { STATE, state, waits or null, why or null, wall(), 0, 0, 0, self.run }
+  self.extra[#self.extra + 1] = { sql.STATE, state, waits or null, why or null, wall(), 0, 0, 0, self.run }
 end
 
 --- The run has ended. (A barrier makes it durable.)
@@ -341,13 +303,13 @@ function Log:finish(state, result, err, deliveries)
   if result ~= nil then value, failed = codec.text(result, self.sink, self.store.limit) end
   local told = err and codec.text(err, self.sink) or failed and codec.text(failed, self.sink)
   local extra = self.extra
-  extra[#extra + 1] = { END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
+  extra[#extra + 1] = { sql.END, state, value or null, told or null, wall(), 0, 0, 0, self.run }
   if deliveries and #deliveries <= SQUEEZED_MAX then
-    extra[#extra + 1] = { SQUEEZED, self.run, self.last, blob(plain.squeeze(deliveries)), #deliveries }
+    extra[#extra + 1] = { sql.SQUEEZED, self.run, self.last, blob(plain.squeeze(deliveries)), #deliveries }
   else
-    extra[#extra + 1] = { JOIN, self.run }
+    extra[#extra + 1] = { sql.JOIN, self.run }
   end
-  extra[#extra + 1] = { JOINED, self.run }
+  extra[#extra + 1] = { sql.JOINED, self.run }
   return failed
 end
 
@@ -365,7 +327,7 @@ local function all_anew(self, row)
     if item.value == nil then break end
     items[#items + 1], items[#items + 2] = i, codec.text({ value = item.value }, self.sink)
   end
-  self.batch:add(NO_PIECES, self.base | row.number)
+  self.batch:add(sql.NO_PIECES, self.base | row.number)
   return items
 end
 
@@ -374,7 +336,7 @@ local function items_of(self, row)
   local outcome, id, batch = row.outcome, self.base | row.number, self.batch
   if codec.ended(outcome) then
     if self.streaming[row] or row.number <= self.before then
-      batch:add(NO_PIECES, id)
+      batch:add(sql.NO_PIECES, id)
       self.streaming[row] = nil
     end
     self.items[row], self.sizes[row] = nil, nil
@@ -394,7 +356,7 @@ local function items_of(self, row)
       texts[#texts + 1] = flagged(items[i + 1], outcome.items[items[i]])
       i = i + 2
     until items[i] ~= first + #texts
-    batch:add(PIECES, id, first, "[" .. table.concat(texts, ",") .. "]")
+    batch:add(sql.PIECES, id, first, "[" .. table.concat(texts, ",") .. "]")
   end
 end
 
@@ -420,7 +382,8 @@ local function insert(self, row)
   if outcome then made = made or outcome_of(outcome, self.sink) end
   if type(made) == "string" then self.bytes = self.bytes + #made end
   if type(made) == "string" and not (follows or name or inside or intent) and (request or row.request == nil) then -- as most are
-    self.batch:add(PLAIN, id, key, row.class, digest, request, row.where, row.time, row.inline, row.seen, row.at, made, row.took)
+    self.batch:add(sql.PLAIN, id, key, row.class, digest, request, row.where, row.time, row.inline, row.seen, row.at, made,
+      row.took)
     return
   end
   if follows then
@@ -430,35 +393,35 @@ local function insert(self, row)
     self.bytes = self.bytes + (request and #request or 0)
   end
   if not outcome then
-    self.batch:add(ASKED, id, key, row.class, digest, base, kept, request, row.where, row.time, row.inline, row.at, name, inside,
-      intent, asks_of(self, row))
+    self.batch:add(sql.ASKED, id, key, row.class, digest, base, kept, request, row.where, row.time, row.inline, row.at, name,
+      inside, intent, asks_of(self, row))
     return
   end
   if type(made) == "string" then made = whole(made) end
   local value, lengths = made.value, nil
   if outcome.items then value, lengths = items_of(self, row) end
-  self.batch:add(ROW, id, key, row.class, digest, base, kept, request, row.where, row.time, row.took, row.inline, row.seen, row.at,
-    made.kind, value, made.facts, name, inside, intent, lengths, made.err, made.more, asks_of(self, row), made.input, made.output,
-    made.seconds)
+  self.batch:add(sql.ROW, id, key, row.class, digest, base, kept, request, row.where, row.time, row.took, row.inline, row.seen,
+    row.at, made.kind, value, made.facts, name, inside, intent, lengths, made.err, made.more, asks_of(self, row),
+    made.input, made.output, made.seconds)
 end
 
 --- What has come of a row that is there.
 local function update(self, row, what)
   local id, outcome, batch = self.base | row.number, row.outcome, self.batch
   if not outcome then
-    batch:add(BEGUN, row.inline, row.intent, asks_of(self, row), id)
+    batch:add(sql.BEGUN, row.inline, row.intent, asks_of(self, row), id)
     return
   end
   local made = row.made or what & OUTCOME ~= 0 and outcome_of(outcome, self.sink)
   if type(made) == "string" then
     self.bytes = self.bytes + #made
-    batch:add(VALUE, row.inline, row.intent, row.seen, made, row.took, id)
+    batch:add(sql.VALUE, row.inline, row.intent, row.seen, made, row.took, id)
     return
   end
   if made and made.value ~= null then self.bytes = self.bytes + #made.value end
   if not outcome.items then
     if made then
-      batch:add(DONE, row.inline, row.intent, row.seen, made.kind, made.value, nil, made.err, made.facts, made.more, made.input,
+      batch:add(sql.DONE, row.inline, row.intent, row.seen, made.kind, made.value, nil, made.err, made.facts, made.more, made.input,
         made.output, made.seconds, row.took, id)
     end
     return
@@ -467,10 +430,10 @@ local function update(self, row, what)
   if value then
     self.bytes = self.bytes + #value
     made = made or outcome_of(outcome, self.sink)
-    batch:add(DONE, row.inline, row.intent, row.seen, made.kind, value, lengths, made.err, made.facts, made.more, made.input,
+    batch:add(sql.DONE, row.inline, row.intent, row.seen, made.kind, value, lengths, made.err, made.facts, made.more, made.input,
       made.output, made.seconds, row.took, id)
   elseif made then
-    batch:add(OPEN, row.inline, row.intent, row.seen, made.kind, made.err, made.facts, made.more, made.input, made.output,
+    batch:add(sql.OPEN, row.inline, row.intent, row.seen, made.kind, made.err, made.facts, made.more, made.input, made.output,
       made.seconds, row.took, id)
   end
 end
@@ -481,8 +444,8 @@ local function add_contents(self)
     if not used[hash] then
       used[hash] = true
       self.bytes = self.bytes + #text
-      batch:add(CONTENT, hash, text)
-      batch:add(USE, run, hash)
+      batch:add(sql.CONTENT, hash, text)
+      batch:add(sql.USE, run, hash)
     end
   end
   self.sink = {}
@@ -491,7 +454,8 @@ end
 local function hand_over(self, durable)
   local before = self.ticket
   if before then keep_open(self.open, before) end -- it is to be handed over again should it fail
-  local ticket, err = self.db:append(self.batch, durable, self.run)
+  local batch = self.ship and self.ship:cut() or self.batch
+  local ticket, err = self.db:append(batch, durable, self.run)
   self.ticket, self.failed = ticket, self.failed or err
 end
 
@@ -547,7 +511,7 @@ local function append(self, durable)
   local batch = self.batch
   if #batch == 0 then
     if not durable or not self.unsynced then return end
-    batch:add(TOUCH, wall(), self.run)
+    batch:add(sql.TOUCH, wall(), self.run)
   end
   hand_over(self, durable)
   self.unsynced = not durable
@@ -559,13 +523,17 @@ function Log:flush() append(self, false) end
 --- Hand it over, and wait until it is written, for as long as that takes.
 local function written(self, durable)
   while true do
-    append(self, durable)
+    append(self, durable and not self.ship) -- what the log of several hosts has is safe there
     if self.ticket and not self.held then
       local ok, err = outcome_of_batch(self, self.ticket)
       if not ok and not self.held then return nil, err end
     end
     if self.failed then return nil, self.failed end
-    if not self.held then return true end
+    if not self.held then
+      local lost = self.ship and self.ship:wait(not durable)
+      if lost then return nil, lost end
+      return true
+    end
     local err = holds.wait(self)
     if err then return nil, err end
   end
@@ -576,14 +544,14 @@ end
 ---@return stoke.error|nil err
 function Log:commit() return written(self, false) end
 
---- Hand it over, and wait until it is on the disk.
+--- Hand it over, and wait until it is on the disk; of a run that several hosts may have, until their log has it.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
 function Log:barrier() return written(self, true) end
 
 --- Has the engine room for more? If not, commit before going on.
 ---@return boolean
-function Log:room() return not self.held and self.db:room() end
+function Log:room() return not self.held and self.db:room() and not (self.ship and not self.ship:room()) end
 
 --- Why nothing more can be written down; nil while all is well.
 ---@return stoke.error|nil

@@ -3,7 +3,7 @@
 local M = {}
 
 --- Tables of this version are written; older ones are migrated when the file is opened, newer ones are refused.
-M.VERSION = 3
+M.VERSION = 4
 
 --- The steps from one version to the next: M.steps[1] makes an empty file one of version 1.
 ---@type string[][]
@@ -252,5 +252,17 @@ CREATE TABLE told (
   turn INTEGER NOT NULL,
   chain ANY NOT NULL             -- the digest of what was said so far
 ) STRICT, WITHOUT ROWID]], "CREATE INDEX told_of_session ON told (session)" }
+
+M.steps[4] = { [[
+ALTER TABLE runs ADD COLUMN
+  -- Of a run that several hosts may have: the last value that its log in the engine has, as far as this store knows.
+  shared INTEGER]], [[
+CREATE TABLE outbox (
+  -- What is still to be sent to the logs of such runs (lua/store/ship.lua), in its order.
+  run INTEGER,
+  number INTEGER,
+  entry ANY NOT NULL,
+  PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID]] }
 
 return M

@@ -28,7 +28,7 @@ M.list = {
     help = "keep durable runs in this file, or look for them there; else .stoke/state.db beside the script" },
   { name = "seed", value = "required", placeholder = "N", help = "seed of all randomness" },
   { name = "watch-at", value = "required", placeholder = "PORT",
-    help = "show the worlds of the script in a browser; ADDRESS:PORT for other machines" },
+    help = "show the script and its worlds in a browser; ADDRESS:PORT for other machines" },
   { name = "metrics", value = "required", placeholder = "PORT",
     help = "answer GET /metrics there, for Prometheus; ADDRESS:PORT for other machines, which need a token" },
 }

@@ -52,6 +52,9 @@ M.verbs = {
   { name = "logs", summary = "show what was logged, with its traces", usage = "logs [ID|last] [--follow]" },
   { name = "sim", summary = "serve the built-in simulator on a port", usage = "sim [--port N]" },
   { name = "serve", summary = "serve the agents of a file as models", usage = "serve FILE", talks = true, serves = true },
+  { name = "worker", summary = "take the runs of a file's workflows that hosts share", usage = "worker --engine URL FILE",
+    talks = true },
+  { name = "hosts", summary = "list the hosts that share runs", usage = "hosts [--engine URL]" },
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
@@ -61,6 +64,7 @@ M.verbs = {
   { name = "page", summary = "show a running host, or a store, in a browser", usage = "page [NAME|FILE]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
+  { name = "batch", summary = "answer each row of a file once", usage = "batch FILE [AGENT.lua]", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true, lenient = true },
@@ -107,13 +111,14 @@ end
 
 -- A record of the trace as one line. A request may hold what JSON cannot, and names and messages may be no UTF-8.
 local function trace_line(record)
+  local known = require "core.redact".known
   local line = json.encode(record)
-  if line then return line end
+  if line then return known(line) end
   local plain = {}
   for name, value in next, record do
     if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(value) or value end
   end
-  return json.encode(plain)
+  return known(json.encode(plain))
 end
 
 --- Keep the spans of this process beside the store, where the command line or the settings ask for it; where they say nothing, a
@@ -233,6 +238,18 @@ function M.announce(path)
     end
     if err then log.debug("this host cannot be looked into", { error = err.message }) end
   end, { name = "attach", system = true })
+end
+
+--- Put the flags into force that a program gave which holds this host (lua/embedder.lua).
+---@param words string[]
+---Raises `usage` for what is no flag of the runtime.
+function M.embed(words)
+  local flags, rest = runtime.split(words)
+  if rest[1] then
+    errors.raise("usage", ("stoke_options.flags: %s is no flag of the runtime"):format(rest[1]),
+      { hint = "stoke --help lists them" })
+  end
+  M.apply(flags, true)
 end
 
 local function tail(list, from) return table.move(list, from, #list, 1, {}) end

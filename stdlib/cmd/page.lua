@@ -29,6 +29,7 @@ local SPEC = {
       .. "taken" },
     { "address", default = "127.0.0.1", help = "where to listen" },
     { "token-file", placeholder = "FILE", help = "keep the token in this file, and use it again" },
+    { "private", type = "boolean", help = "nobody looks without the token, on this machine, too" },
     { "json", type = "boolean", help = "the address and the link as JSON" },
   },
   positionals = { { "what", optional = true, placeholder = "NAME|FILE", help = "a host, or the file of a store" } },
@@ -71,7 +72,8 @@ end
 return function(argv)
   local a = args.parse(SPEC, argv)
   local place, store = find(a.what)
-  local options = { address = a.address, token_file = a.token_file, through = place and remote.through(place) }
+  local options = { address = a.address, token_file = a.token_file, private = a.private,
+    through = place and remote.through(place) }
   local shown <close> = open(options, a.port)
   if store then host.show(shown, { store = store, idle = true }) end
   local name = place and place.name or store

@@ -8,8 +8,9 @@ local source = require "core.source"
 local M = {}
 
 --- The scripts and the styles, in the order in which they are put together.
-local SCRIPTS = { "base", "stream", "zoom", "map", "timeline", "person", "feed", "town", "now", "approvals", "main" }
-local STYLES = { "page", "host" }
+local SCRIPTS = { "base", "stream", "zoom", "map", "timeline", "person", "feed", "town", "now", "waterfall", "transcript", "run",
+  "runs", "approvals", "main" }
+local STYLES = { "page", "host", "runs" }
 
 local function part(name)
   return source.document("page/" .. name) or errors.raise("internal", "the page misses its part " .. name)

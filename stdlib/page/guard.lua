@@ -1,9 +1,9 @@
 --- Who may look at a page, and who may act on it.
 ---
---- The link of a page ends in a token. Who has it may act. On loopback everybody on this machine may look; an address that others
---- reach shows nothing without the token, unless the page is `public`. What a browser does on behalf of a page elsewhere is
---- refused: it cannot lie about Origin, nor about Host, the name by which it reached us (which a page elsewhere may have pointed at
---- this machine).
+--- The link of a page ends in a token. Who has it may act. On loopback everybody on this machine may look, unless the page is
+--- `private`; an address that others reach shows nothing without the token, unless it is `public`. What a browser does on behalf
+--- of a page elsewhere is refused: it cannot lie about Origin, nor about Host, the name by which it reached us (which a page
+--- elsewhere may have pointed at this machine).
 
 local errors = require "core.errors"
 local hash = require "core.hash"
@@ -40,7 +40,8 @@ local function token_of(options)
 end
 
 --- A guard for the options of a page.
----@param options { token?: string, token_file?: string, hosts?: string[], public?: boolean, address?: string, mem?: string }
+---@param options { token?: string, token_file?: string, hosts?: string[], public?: boolean, private?: boolean, address?: string,
+---  mem?: string }
 ---@return stoke.page.guard
 ---Raises `argument` for a token that is too short, or a host that is no text; `denied` when others may read the file of the token;
 ---`os`.
@@ -53,8 +54,9 @@ function M.new(options)
     if type(host) ~= "string" then errors.argument("stoke.page: hosts[%d] must be a text", i) end
     hosts[host:lower()] = true
   end
+  if options.public and options.private then errors.argument "stoke.page: public or private, not both" end
   local near = not options.address or requests.is_loopback(options.address)
-  return setmetatable({ token = token, wanted = hash.sha256(token), private = not near and not options.public,
+  return setmetatable({ token = token, wanted = hash.sha256(token), private = options.private or not near and not options.public,
     is_ours = requests.judge(hosts, options) }, Guard)
 end
 

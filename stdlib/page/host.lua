@@ -1,7 +1,8 @@
---- What a page shows of a host beside its worlds: what it does now, and what waits for a person's approval.
+--- What a page shows of a host beside its worlds: what it does now, what it did, and what waits for a person's approval.
 
 local approvals = require "stoke.page.approvals"
 local now = require "stoke.page.now"
+local runs = require "stoke.page.runs"
 
 local M = {}
 
@@ -14,6 +15,7 @@ local M = {}
 function M.show(page, options)
   options = options or {}
   if not options.idle then page:add(now.new()) end
+  page:add(runs.new { store = options.store })
   page:add(approvals.new { store = options.store, idle = options.idle })
 end
 

@@ -11,7 +11,10 @@ local CALLS = { ["llm.chat"] = true, ["llm.stream"] = true, ["embed.texts"] = tr
 function M.is_call(span) return CALLS[span.name] or false end
 
 --- What a span is called in a path: its name, and what it is about where that is the same in each run.
-local function label_of(span) return span.about and span.name .. " " .. span.about:gsub("/", "\\") or span.name end
+local function label_of(span)
+  local about = span.name == "run" and span.workflow or span.about -- each run has an id of its own
+  return about and span.name .. " " .. about:gsub("/", "\\") or span.name
+end
 
 --- Parents with their children, in the order of their beginning; spans whose parent is not here are at the top.
 local function children_of(spans)

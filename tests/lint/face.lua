@@ -9,8 +9,10 @@ for name in ([[about approval channel combine coro effect endpoint engine env en
    modules names ordered overrun pure queue random redact reload runs schedule scope script secrets source stdio
    store
    task terms testbed text traces vectors
+   history.file history.runs history.traces
    cache.embedding cache.models cache.settings gate.budget gate.memory gate.notice gate.policy
-   gate.pool gate.retry gate.span gate.traceparent journal.place journal.plain runs.actors runs.code store.place store.plain
+   gate.pool gate.retry gate.span gate.traceparent journal.place journal.plain runs.actors runs.code runs.worker store.place
+   store.plain
    store.sessions]]):gmatch "%S+" do
   FACE[name] = true
 end

@@ -6,6 +6,8 @@ local source = require "source"
 local REQUIRES = {
   { path = "^lua/boot%.lua$", allow = { "^core%.", "^host%.", "^stoke%.cmd$" },
     mend = "boot starts the first task, stoke.cmd, and knows nothing else of stdlib" },
+  { path = "^lua/embedder%.lua$", allow = { "^core%.", "^host%.", "^stoke%.cmd$" },
+    mend = "the embedder puts flags into force by stoke.cmd, and knows nothing else of stdlib" },
   { path = "^lua/", allow = { "^core%.", "^host%." },
     mend = "the core knows only core.* and host.*; move this to stdlib/, or hand it in as an argument" },
   { path = "^stdlib/", allow = { "^stoke$", "^stoke%.", "^core%." },
@@ -18,7 +20,8 @@ local REQUIRES = {
 -- base.h. `lua`: may it name Lua?
 local ROOMS = {
   [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "nats", "net", "store", "sys" }, lua = true },
-  bind = { uses = { "embed", "fence", "httpd", "json", "loop", "nats", "net", "store", "sys" }, lua = true },
+  api = { uses = { "loop", "sys" }, lua = true },
+  bind = { uses = { "api", "embed", "fence", "httpd", "json", "loop", "nats", "net", "store", "sys" }, lua = true },
   embed = { uses = {}, lua = true },
   fence = { uses = { "embed", "loop", "sys" }, lua = false },
   httpd = { uses = { "loop" }, lua = false },
@@ -33,7 +36,7 @@ local ROOMS = {
 local OWN_LUA = { ["host/fence/luabox.c"] = true }
 -- Of loop/, only the bindings use what runs tasks and talks to Lua; an engine tells the loop through callbacks.
 local SCHEDULER = { ["loop/op.h"] = true, ["loop/task.h"] = true, ["loop/call.h"] = true, ["loop/binding.h"] = true }
-local SCHEDULED = { [""] = true, bind = true, loop = true }
+local SCHEDULED = { [""] = true, api = true, bind = true, loop = true }
 
 -- A library's headers stay behind the engine that owns it; bind/about.c tells the versions of all.
 local LIBRARIES = {

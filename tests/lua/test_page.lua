@@ -91,6 +91,17 @@ test("an address that others reach shows nothing without the token, unless it is
   end
 end)
 
+test("a private page shows nothing without the token, on this machine, too", function(t)
+  local world <close> = watching.world()
+  local page <close> = stoke.page { world = world, mem = "private", token = watching.TOKEN, private = true }
+  local function status(token)
+    return http.get(page.url .. "look", { headers = token and { Authorization = "Bearer " .. token } or nil, raise = false }).status
+  end
+  t.eq({ status(), status(watching.TOKEN), http.get(page.url).status }, { 401, 200, 200 })
+  local err = t.raises("argument", stoke.page, { mem = "both", private = true, public = true })
+  t.contains(err.message, "public or private, not both")
+end)
+
 test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
   local world <close> = watching.world()
   local function status(host, page)

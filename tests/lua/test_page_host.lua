@@ -76,13 +76,14 @@ test("the page names its views, and shows what stoke top shows: calls and tokens
   t.eq(now.host.output_tokens - before.output_tokens, server.sim.ledger.tokens)
   t.eq(now.host.input_tokens - before.input_tokens, server.sim.ledger.models[scripted.MODEL].prompt_tokens)
   local counts = activity.counts()
-  t.eq({ counts.calls, counts.output_tokens, #counts.pool.servers }, { now.host.calls, now.host.output_tokens, #now.pool.servers })
+  t.eq({ counts.calls, counts.output_tokens, #counts.pool.servers },
+    { now.host.calls, now.host.output_tokens, #now.pool.servers })
   local writer
   for _, agent in ipairs(now.agents) do writer = agent.name == "writer" and agent or writer end
   t.eq({ writer.model, writer.runs, writer.failed }, { scripted.MODEL, 2, 0 })
   local browser <close> = watching.browser(shown)
   browser:wait(function() return true end, "now")
-  t.eq({ browser.hello.views[1].id, browser.hello.views[2].id }, { "now", "approvals" })
+  t.eq({ browser.hello.views[1].id, browser.hello.views[2].id, browser.hello.views[3].id }, { "now", "runs", "approvals" })
 end)
 
 test("a look a second is published, whatever happens, and only what differs", function(t)
@@ -133,7 +134,7 @@ test("nothing is counted before somebody looks: a page that nobody opens listens
   t.eq(shown:look("now").error, "there is no view now")
 end)
 
--- ---- what waits in this host ------------------------------------------------------------------------------------------------------
+-- ---- what waits in this host ------------------------------------------------------------------------------------------------
 
 test("what waits is shown exactly, and done once it is approved with the token", function(t)
   local shown <close> = open()
@@ -153,7 +154,7 @@ test("what waits is shown exactly, and done once it is approved with the token",
     { 0, "delete", "approved", nil })
 end)
 
-test("a decision about what was decided already, or asks for something else, is refused and changes nothing", function(t)
+test("a decision about what was decided already, or asks for something else, is refused", function(t)
   local shown <close> = open()
   local done = {}
   local running = call(tool_of(done), { path = "a.txt" })
@@ -246,12 +247,13 @@ test("what is asked for is shown of other effects, too", function(t)
   t.eq(done, true)
 end)
 
--- ---- what waits in a store ----------------------------------------------------------------------------------------------------------
+-- ---- what waits in a store ----------------------------------------------------------------------------------------------------
 
 local function waiting_run(store, id, args)
   return kept.run(store, id, function() stoke.sleep(1) end, { state = "waiting", waits = "approval of tool.call book_flight",
     change = function(journal, log)
-      kept.open_call(journal, log, { args = args, asks = { effect = "tool.call", what = "book_flight", agent = "guide", since = 1 } })
+      kept.open_call(journal, log, { args = args,
+        asks = { effect = "tool.call", what = "book_flight", agent = "guide", since = 1 } })
     end })
 end
 

@@ -231,7 +231,7 @@ test("signals are taken once, in the order in which they came, together with the
   local list = ok(store:signals(run))
   t.eq({ #list, list[1].name, list[1].value, list[2].value }, { 2, "paid", { sum = 7 } })
   local row = record(log, 1, value { sum = 7 })
-  log:taken(list[1].number, row)
+  log:taken(list[1], row)
   ok(log:barrier())
   t.eq(#ok(store:signals(run)), 1)
   local _, err = store:signal("nobody", "paid")

@@ -71,6 +71,12 @@ ifneq ($(shell $(PKG_CONFIG) --exists libseccomp 2>/dev/null && echo yes),)
   LIB_LIBS   += $(shell $(PKG_CONFIG) --libs libseccomp)
 endif
 
+# Engines of queues: without one, its URL says so.
+ifneq ($(shell $(PKG_CONFIG) --exists libnats 2>/dev/null && echo yes),)
+  LIB_CFLAGS += -DHAVE_NATS $(shell $(PKG_CONFIG) --cflags libnats)
+  LIB_LIBS   += $(if $(filter 0,$(DLOPEN)),$(shell $(PKG_CONFIG) --libs libnats))
+endif
+
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fno-omit-frame-pointer -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(EXTRA) \
           -iquote host $(LIB_CFLAGS) -MMD -MP
 # liblua is shared and our symbols are exported: C modules such as cjson.so find lua_* in the process.

@@ -91,7 +91,8 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---  `tries` becomes dead: "its lease ran out N times"
 ---@field renew fun(self, claims: core.engine.claim[], lease: number): core.engine.claim[]?, stoke.error? those that are lost
 ---@field settle fun(self, list: core.engine.settlement[]): boolean[]?, stoke.error? false: it is another's, and nothing was written
----@field read fun(self, stream: string, from: integer, limit: integer): (core.engine.item|{ offset: integer })[]?, stoke.error?
+---@field read fun(self, stream: string, from: integer, limit: integer): (core.engine.item|{ offset: integer })[]?, stoke.error? of
+---  some 16 MB in all: {} alone says that there are no more; so it is with outcomes, kv_watch and log_read
 ---@field outcomes fun(self, stream: string, group: string, from: integer, limit: integer): core.engine.outcome[]?, stoke.error? of
 ---  settled items
 ---@field rewind fun(self, stream: string, group: string, offset: integer): boolean?, stoke.error? the group reads again from

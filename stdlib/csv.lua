@@ -8,16 +8,13 @@
 
 local errors = require "core.errors"
 local json = require "core.json"
-local outside = require "core.text"
+local records = require "stoke.csv.records"
 local show = require "stoke.show"
 
 local M = {}
 
 local DECODE = { header = "boolean", numbers = true, separator = "string", max_size = "number" }
 local ENCODE = { columns = "table", header = "boolean", separator = "string", formulas = "boolean" }
-
---- The mark of UTF-8, with which a text may begin.
-local MARK <const> = "\u{FEFF}"
 
 local function separator_of(what, given)
   local separator = given or ","
@@ -28,78 +25,6 @@ local function separator_of(what, given)
 end
 
 -- ---- reading -------------------------------------------------------------------------------------------------------------------
-
-local TWICE <const> = "a quote inside a cell is written twice"
-
-local function broken(line, column, message, hint)
-  errors.raise("protocol", ("csv.decode: line %d%s: %s"):format(line, column and ", column " .. column or "", message),
-    { line = line, hint = hint })
-end
-
---- A cell in quotes that begins at a byte: its text, the byte behind it, and the lines it goes over.
-local function quoted(text, at, line, column)
-  local from, parts = at + 1, {}
-  while true do
-    local stop = text:find('"', from, true)
-    if not stop then broken(line, column, "a quote is opened and never closed", TWICE) end
-    if text:byte(stop + 1) ~= 34 then
-      parts[#parts + 1] = text:sub(from, stop - 1)
-      local cell = table.concat(parts)
-      local _, lines = cell:gsub("\r\n?", "\n"):gsub("\n", "")
-      return cell, stop + 1, lines
-    end
-    parts[#parts + 1] = text:sub(from, stop)
-    from = stop + 2
-  end
-end
-
---- The records of a text, one by one: their cells (false for an empty one without quotes), how many, and the line they begin at.
-local function records(text, separator)
-  local plain, at, line = ("^[^%s\"\r\n]*"):format(separator:gsub("%W", "%%%0")), 1, 1
-  if text:sub(1, 3) == MARK then at = 4 end
-  return function()
-    if at > #text then return nil end
-    local cells, count, begun = {}, 0, line
-    while true do
-      local cell
-      count = count + 1
-      if text:byte(at) == 34 then
-        local lines
-        cell, at, lines = quoted(text, at, line, count)
-        line = line + lines
-      else
-        local _, stop = text:find(plain, at)
-        cell, at = stop >= at and text:sub(at, stop), stop + 1
-      end
-      cells[count] = cell
-      local next_byte = text:sub(at, at)
-      if next_byte ~= separator then
-        if next_byte == '"' then
-          broken(line, count, "a quote in a cell that does not begin with one", "put the whole cell in quotes")
-        end
-        local stop = text:match("^\r?\n()", at) or text:match("^\r()", at)
-        if not stop and at <= #text then broken(line, count, "text behind the closing quote", TWICE) end
-        at, line = stop or at, line + 1
-        return cells, count, begun
-      end
-      at = at + 1
-    end
-  end
-end
-
-local function check_names(cells, count, line)
-  local seen = {}
-  for i = 1, count do
-    local name = cells[i]
-    if not name or name == "" then broken(line, i, "the column has no name", "header = false reads rows as lists") end
-    if seen[name] then
-      broken(line, i, ("the name %q is that of column %d as well"):format(outside.printable(name, 60), seen[name]),
-        "header = false reads rows as lists")
-    end
-    seen[name] = i
-  end
-  return cells, count
-end
 
 --- Which columns are numbers: fun(name) -> boolean.
 local function numeric(given)
@@ -150,15 +75,14 @@ function M.decode(text, options)
     errors.raise("limit", ("%s: a text of %d bytes is more than max_size"):format(what, #text))
   end
   local rows, names, width = {}, nil, nil
-  for cells, count, line in records(text, separator) do
+  for cells, count, line in records.each(text, separator) do
     if count == 1 and width ~= 1 and width and not cells[1] then goto continue end -- an empty line
     if width and count ~= width then
-      local hint = "a cell that holds the separator is put in quotes"
-      broken(line, nil, ("%d cells, the first line has %d"):format(count, width), hint)
+      records.uneven(line, count, width)
     end
     width = count
     if not names then
-      names = o.header == false and {} or check_names(cells, count, line)
+      names = o.header == false and {} or records.names(cells, count, line)
       if o.header ~= false then
         check_numbers(o.numbers, names)
         goto continue
@@ -183,7 +107,7 @@ local function cell_text(value, quote, o, row, column)
   local kind = math.type(value) or type(value)
   if kind == "string" then
     if o.formulas == false and value:find "^[=+@\t\r-]" and not tonumber(value) then value = "'" .. value end
-    if value == "" or value:find(quote) or value:sub(1, 3) == MARK then return '"' .. value:gsub('"', '""') .. '"' end
+    if value == "" or value:find(quote) or value:sub(1, 3) == records.MARK then return '"' .. value:gsub('"', '""') .. '"' end
     return value
   end
   if kind == "integer" or kind == "boolean" then return tostring(value) end

@@ -38,18 +38,32 @@ end
 
 local function perform(name, q) return errors.check(effect.perform(name, q)) end
 
---- The whole content of a file. A fifo or a device is read to its end.
+--- A whole number of bytes among the options of fs.read.
+local function check_bytes(options, name, least)
+  local given = options[name]
+  local count = given and math.tointeger(given)
+  if given and (not count or count < least) then
+    errors.argument("fs.read: %s must be a whole number of bytes%s", name, least > 0 and (", at least %d"):format(least) or "")
+  end
+  return count
+end
+
+--- The content of a file: all of it, or a part. A fifo or a device is read to its end.
 ---@param path string
----@param options? { max?: integer, root?: string } max: more bytes than this raise kind `limit`; 64 MB when not given
----@return string bytes
+---@param options? { max?: integer, root?: string, from?: integer, bytes?: integer } max: more bytes than this raise kind `limit`;
+---  64 MB when not given. from: a part alone, which begins at this byte (1 is the first) and has at most `bytes` (64 KB); so a file
+---  of any size is read piece by piece
+---@return string bytes of a part that begins behind the end: ""
 ---Raises `os`, `limit`, `denied` (with a root), `argument`, `cancelled`.
 ---
 --- Example: `local text = fs.read "notes.txt"`
 function M.read(path, options)
-  options = errors.options(options, { max = "number", root = "string" }, "fs.read")
-  local max = options.max and math.tointeger(options.max)
-  if options.max and (not max or max < 0) then errors.argument("fs.read: max must be a whole number of bytes") end
-  return perform("fs.read", { path = check_path(path, "fs.read", options.root), max = max, root = options.root })
+  options = errors.options(options, { max = "number", root = "string", from = "number", bytes = "number" }, "fs.read")
+  local max, from, bytes = check_bytes(options, "max", 0), check_bytes(options, "from", 1), check_bytes(options, "bytes", 1)
+  if bytes and not from then errors.argument "fs.read: bytes is of a part: say where it begins, from = 1" end
+  if from and options.root then errors.argument "fs.read: a part cannot be read below a root" end
+  return perform("fs.read", { path = check_path(path, "fs.read", options.root), max = max, root = options.root,
+    at = from and from - 1, bytes = from and (bytes or 65536) })
 end
 
 --- Write a file atomically: a reader sees the old content or the new one, and a full disk leaves the old one. A symbolic

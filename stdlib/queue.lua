@@ -153,7 +153,6 @@ local function pages(options, what, ask, give)
     if left <= 0 then return nil end
     if at == #list then
       local limit = math.min(left, PAGE)
-      if at > 0 and at < PAGE then return nil end
       list, at = ask(from, limit), 0
       if not list[1] then
         left = 0

@@ -424,16 +424,17 @@ static int l_remove_tree(lua_State *L) {
 
 /* --- open files ------------------------------------------------------------------------------- */
 
-/* file:read(n) -> up to n bytes */
+/* file:read(n, at?) -> up to n bytes: those from offset `at` on, else the next ones */
 static int file_read(lua_State *L) {
   op_enter(L, "fs.read");
   struct file *f = check_file(L);
   lua_Integer n = luaL_checkinteger(L, 2);
+  lua_Integer at = luaL_optinteger(L, 3, -1);
   if (n < 1 || n > READ_MAX) return err_argument(L, "read(n): n must be 1 to %d, not %lld", READ_MAX, (long long)n);
   struct request *r = request_new(L, &bytes_class, "read", "", f, (size_t)n);
   if (!r) return out_of_memory(L, "read");
   uv_buf_t buf = uv_buf_init(r->bytes, (unsigned)n);
-  return request_await(L, r, uv_fs_read(&r->host->loop, &r->fs, f->fd, &buf, 1, -1, request_done));
+  return request_await(L, r, uv_fs_read(&r->host->loop, &r->fs, f->fd, &buf, 1, at, request_done));
 }
 
 /* file:write(s, from, n) -> how many of the n bytes from position `from` were written; false = none

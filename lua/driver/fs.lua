@@ -41,6 +41,20 @@ local function slurp(file, path, size, sized, max)
   return table.concat(parts)
 end
 
+--- A part of the file: at most q.bytes from offset q.at on.
+local function slice(file, q)
+  local parts, got = {}, 0
+  while got < q.bytes do
+    local bytes, err = file:read(math.min(q.bytes - got, READ_CHUNK), q.at + got)
+    if err then return nil, err end
+    if not bytes then return refuse("os", 'cannot read a part of "%s": it is no regular file', q.path) end
+    if bytes == "" then break end
+    got = got + #bytes
+    parts[#parts + 1] = bytes
+  end
+  return table.concat(parts)
+end
+
 local function read(q)
   local file, err = host.open(q.path, "read")
   if err then return nil, err end
@@ -50,6 +64,10 @@ local function read(q)
   if failed then return nil, failed end
   if st.type == "directory" then return refuse("os", 'cannot read "%s": it is a folder', q.path) end
   local regular = st.type == "file"
+  if q.at then
+    if not regular then return refuse("os", 'cannot read a part of "%s": it is no regular file', q.path) end
+    return slice(file, q)
+  end
   if regular and st.size > max then
     return refuse("limit", 'cannot read "%s": it has %d bytes, more than %d', q.path, st.size, max)
   end

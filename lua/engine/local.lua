@@ -77,7 +77,7 @@ local function look(self)
       self.version = now
       self:tell_all()
     end
-    if host.park("queue", M.LOOK) == nil then break end
+    if self.waiting == 0 or host.park("queue", M.LOOK) == nil then break end
   end
   self.looking = nil
 end

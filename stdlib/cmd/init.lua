@@ -64,6 +64,7 @@ M.verbs = {
   { name = "page", summary = "show a running host, or a store, in a browser", usage = "page [NAME|FILE]" },
   { name = "test", summary = "run tests", usage = "test [FILES]" },
   { name = "eval", summary = "score the answers of an agent, or of several models", usage = "eval FILE", talks = true },
+  { name = "batch", summary = "answer each row of a file once", usage = "batch FILE [AGENT.lua]", talks = true },
   { name = "bench", summary = "measure the pool beside a naive client", usage = "bench fuel", lenient = true },
   { name = "doctor", summary = "check the set-up and print every setting", usage = "doctor",
     talks = true, lenient = true },

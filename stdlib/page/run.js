@@ -131,7 +131,8 @@ class RunPage {
     const { about, kind } = this, state = about.left ? "parked" : about.state;
     const title = kind === "run" ? about.id : `${about.name} ${about.about ?? ""}`;
     const facts = kind === "run" ? [about.workflow, ["begun ", agoText(about.begun)], living(about) ? null : `took ${tookText(about.changed - about.begun)}`,
-      count(about.calls, "call"), `${numberText(about.tokens)} tokens`, count(this.count, "record"), about.bytes > 0 && sizeText(about.bytes)]
+      about.calls > 0 && count(about.calls, "call"), about.tokens > 0 && `${numberText(about.tokens)} tokens`, count(this.count, "record"),
+      about.bytes > 0 && sizeText(about.bytes)]
       : [["begun ", agoText(about.begun)], `took ${tookText(about.seconds)}`, count(about.totals.calls, "call"),
         `${numberText(about.totals.input_tokens)} → ${numberText(about.totals.output_tokens)} tokens`, count(about.count, "span"),
         about.totals.queue > 0.001 && `waited ${tookText(about.totals.queue)}`, about.totals.errors > 0 && `${about.totals.errors} failed`];

@@ -126,12 +126,21 @@ kinds.runs = class {
   async reload(keep = false) {
     const asked = JSON.stringify(this.filter);
     const page = await attempt(this.look({}));
+    if (!page) this.wrong();
     if (!page || JSON.stringify(this.filter) !== asked) return;
     const fresh = new Set(page.items.map(this.keyOf));
     const older = keep && this.paged ? this.items.filter((item) => !fresh.has(this.keyOf(item))) : [];
     if (older.length === 0) [this.next, this.paged] = [page.next, false];
     this.items = [...page.items, ...older];
     this.draw();
+  }
+
+  // The files cannot be read; what was shown stays.
+  wrong() {
+    if (this.items.length > 0) return;
+    this.table.hidden = true;
+    this.empty.hidden = false;
+    this.empty.replaceChildren(el("p", {}, "The history cannot be read."), el("p", { class: "soft" }, this.store ?? ""));
   }
 
   async more() {

@@ -3,6 +3,7 @@
 // Waits between pieces of work that are longer than this part of all work are drawn short, with a mark.
 const GAP_PART = 0.25;
 const GAP_SHOWN = 0.05;
+const GAP_LEAST = 1;
 // Rows that are drawn at once.
 const ROWS_MOST = 1500;
 
@@ -39,7 +40,7 @@ class TimeScale {
       reached = Math.max(reached, end);
     }
     const shown = work * GAP_SHOWN;
-    return free.filter(([from, to]) => work > 0 && to - from > work * GAP_PART).map(([from, to]) => ({ from, to, cut: to - from - shown }));
+    return free.filter(([from, to]) => work > 0 && to - from > Math.max(GAP_LEAST, work * GAP_PART)).map(([from, to]) => ({ from, to, cut: to - from - shown }));
   }
 
   at(moment) {
@@ -249,15 +250,16 @@ class Waterfall {
 
   note(row) {
     const marks = [row.cached && `from the ${row.cached} cache`, row.replayed && "from the journal", row.attempts && `${row.attempts} attempts`,
-      row.changed && "set by the fork", row.n !== undefined && row.status === "open" && "at work"].filter(Boolean);
+      row.changed && "set by the fork", row.n !== undefined && row.status === "open" && !rests(row) && "at work"].filter(Boolean);
     const text = row.outcome || (row.status === "failed" ? `${row.kind ?? "error"}: ${row.message ?? ""}` : "");
     return [marks.map((words) => el("em", {}, words)), text];
   }
 
   drawAxis() {
     if (!this.scale) return;
-    const marks = this.scale.ticks(Math.max(2, Math.floor(this.axis.clientWidth / 64))).map((moment) => {
-      const mark = el("span", {}, moment === 0 ? "0" : tookText(moment).replace(/\.?0+(?= )/, ""));
+    const moments = this.scale.ticks(Math.max(2, Math.floor(this.axis.clientWidth / 64))).filter((moment) => this.scale.at(moment) < 0.93);
+    const marks = moments.map((moment) => {
+      const mark = el("span", {}, moment === 0 ? "0" : tookText(moment).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " "));
       mark.style.left = `${(this.scale.at(moment) * 100).toFixed(2)}%`;
       return mark;
     });

@@ -1,7 +1,7 @@
 -- What spans that are sent cost a run in seconds, beside a real model: the same run by four processes in turn, of which one sends
 -- none, and the others to a collector that is down, that answers after twenty seconds, and that refuses. Rounds are in an order
 -- drawn by chance; what is told is the median of the ratios within a round, and its interval by bootstrap.
---   stoke tests/bench/collector_wall.lua ENDPOINT MODEL [ROUNDS]
+--   stoke tests/bench/collector_wall.lua ENDPOINT MODEL [SECONDS]
 local stoke = require "stoke"
 
 local http, proc, rand = stoke.http, stoke.proc, stoke.rand
@@ -26,7 +26,8 @@ local function work(endpoint, model)
 end
 
 local function child(name, endpoint, model, collector)
-  local process = proc.spawn { argv = { stoke.env.get "STOKE_BIN" or "stoke", arg[0], "child", endpoint, model }, stderr = "inherit",
+  local argv = { stoke.env.get "STOKE_BIN" or "stoke", arg[0], "child", endpoint, model }
+  local process = proc.spawn { argv = argv, stderr = "inherit",
     env = { OTEL_EXPORTER_OTLP_ENDPOINT = collector, PATH = stoke.env.get "PATH" } }
   local lines = process:lines()
   assert(lines() == "ready", name .. " does not begin")
@@ -63,7 +64,7 @@ end
 
 stoke.main(function(args)
   if args[1] == "child" then return work(args[2], args[3]) end
-  local endpoint, model, rounds = args[1], args[2], tonumber(args[3] or 100)
+  local endpoint, model, seconds = args[1], args[2], tonumber(args[3] or 300)
   local slow, refusing = collectors()
   local _ <close> = setmetatable({}, { __close = function()
     slow:close()
@@ -72,11 +73,13 @@ stoke.main(function(args)
   local off = child("none", endpoint, model)
   local list = { off, child("off again", endpoint, model), child("down", endpoint, model, "http://127.0.0.1:9"),
     child("slow", endpoint, model, slow.url), child("refusing", endpoint, model, refusing.url) }
-  for round = 1, rounds do
+  local began, rounds = stoke.time.monotonic(), 0
+  while stoke.time.monotonic() - began < seconds do
+    rounds = rounds + 1
     local order = rand.shuffle(table.move(list, 1, #list, 1, {}))
     for _, one in ipairs(order) do
       one.process:write "\n"
-      one.seconds[round] = tonumber(one.lines())
+      one.seconds[rounds] = tonumber(one.lines())
     end
   end
   print(("a run without spans: %.3f s (median of %d)"):format(median(off.seconds), rounds))

@@ -83,7 +83,7 @@ test("the page names its views, and shows what stoke top shows: calls and tokens
   t.eq({ writer.model, writer.runs, writer.failed }, { scripted.MODEL, 2, 0 })
   local browser <close> = watching.browser(shown)
   browser:wait(function() return true end, "now")
-  t.eq({ browser.hello.views[1].id, browser.hello.views[2].id }, { "now", "approvals" })
+  t.eq({ browser.hello.views[1].id, browser.hello.views[2].id, browser.hello.views[3].id }, { "now", "runs", "approvals" })
 end)
 
 test("a look a second is published, whatever happens, and only what differs", function(t)

@@ -77,7 +77,7 @@ UPDATE work SET state=0, due=?3 WHERE grp=?1 AND
   NOT EXISTS (SELECT 1 FROM work WHERE grp=?1 AND key=?2 AND state=0)]]
 
 local COUNT <const> = "UPDATE groups SET done=done+?, dead=dead+? WHERE id=?"
-local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, value=?, reason=? WHERE grp=? AND "offset"=?'
+local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, size=?, value=?, reason=? WHERE grp=? AND "offset"=?'
 local AGAIN <const> = 'UPDATE work SET due=?, fence=?, tries=?, reason=? WHERE grp=? AND "offset"=?'
 
 --- Is this what the claim itself did before?
@@ -90,7 +90,7 @@ end
 local function settle_one(turn, group, s, row, now)
   local offset = s.claim.offset
   if s.state == "done" or s.state == "dead" then
-    turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value, s.reason, group, offset)
+    turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value and #s.value or 0, s.value, s.reason, group, offset)
     if row.key then turn:add(NEXT, group, row.key, now) end
   else
     local tries = s.state == "back" and row.tries - 1 or row.tries
@@ -199,7 +199,7 @@ local function claim_due(turn, l)
   local group, q = l.group.id, l.q
   for _, row in ipairs(turn:rows(DUE, { group, l.group.stream, l.now, SMALL, q.n })) do
     if row[8] > 0 and row[2] >= q.tries then -- nobody gave it back: whoever had it died of it, perhaps
-      turn:add(SETTLE, DEAD, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
+      turn:add(SETTLE, DEAD, 0, nil, ("its lease ran out %d times"):format(row[2]), group, row[1])
       turn:add(COUNT, 0, 1, group)
       if given(row[4]) then turn:add(NEXT, group, row[4], l.now) end
       l.again = true
@@ -305,7 +305,7 @@ function M.rewind(turn, about)
 end
 
 local REVIVE <const> = [[
-UPDATE work SET tries=0, fence=0, value=NULL, reason=NULL, state=CASE WHEN key IS NULL THEN 0 ELSE 1 END,
+UPDATE work SET tries=0, fence=0, size=0, value=NULL, reason=NULL, state=CASE WHEN key IS NULL THEN 0 ELSE 1 END,
   due=CASE WHEN key IS NULL THEN ?2 END
 WHERE grp=?1 AND state=3 AND EXISTS (SELECT 1 FROM items i WHERE i.stream=?4 AND i."offset"=work."offset" AND i.value IS NOT NULL
   AND (?3 IS NULL OR i.id IN (SELECT value FROM json_each(?3))))
@@ -346,18 +346,26 @@ end
 
 -- ---- looking ----------------------------------------------------------------------------------------------------------------
 
+-- Both give rows until their values are some 16 MB: `page` is where they are, and how large.
+
 --- { sql, a function that makes a record of a row }, for readers outside of turns.
 M.READ = { [[
-SELECT i."offset",i.id,i.key,i.v,i.value FROM items i WHERE i.stream=(SELECT id FROM streams WHERE name=?) AND i."offset">=?
-  AND i.value IS NOT NULL ORDER BY i."offset" LIMIT ?]], function(row)
+WITH page AS (SELECT stream,"offset",size FROM items WHERE stream=(SELECT id FROM streams WHERE name=?1) AND "offset">=?2
+    AND value IS NOT NULL ORDER BY "offset" LIMIT ?3),
+  sums AS (SELECT stream,"offset",sum(size) OVER (ORDER BY "offset")-size AS before FROM page)
+SELECT i."offset",i.id,i.key,i.v,i.value FROM sums p JOIN items i ON i.stream=p.stream AND i."offset"=p."offset"
+WHERE p.before<16777216 ORDER BY i."offset"]], function(row)
   return { offset = row[1], id = row[2], key = given(row[3]), v = row[4], value = row[5] }
 end }
 
 M.OUTCOMES = { [[
-SELECT w."offset",i.id,w.key,w.state,w.tries,w.value,w.reason FROM streams s JOIN groups g ON g.stream=s.id
-  JOIN work w ON w.grp=g.id LEFT JOIN items i ON i.stream=s.id AND i."offset"=w."offset"
-WHERE s.name=? AND g.name=? AND w."offset">=? AND w.state>=2 ORDER BY w."offset" LIMIT ?]], function(row)
-  return { offset = row[1], id = given(row[2]), key = given(row[3]), state = row[4] == DONE and "done" or "dead", tries = row[5],
+WITH page AS (SELECT s.id AS stream,w.grp,w."offset",w.size FROM streams s JOIN groups g ON g.stream=s.id
+    JOIN work w ON w.grp=g.id WHERE s.name=?1 AND g.name=?2 AND w."offset">=?3 AND w.state>=2 ORDER BY w."offset" LIMIT ?4),
+  sums AS (SELECT stream,grp,"offset",sum(size) OVER (ORDER BY "offset")-size AS before FROM page)
+SELECT w."offset",i.id,w.key,w.state,w.tries,w.value,w.reason FROM sums p JOIN work w ON w.grp=p.grp AND w."offset"=p."offset"
+  JOIN items i ON i.stream=p.stream AND i."offset"=p."offset"
+WHERE p.before<16777216 ORDER BY w."offset"]], function(row)
+  return { offset = row[1], id = row[2], key = given(row[3]), state = row[4] == DONE and "done" or "dead", tries = row[5],
     value = given(row[6]), reason = given(row[7]) }
 end }
 

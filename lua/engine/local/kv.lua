@@ -17,11 +17,14 @@ local function revision_of(turn, bucket, key)
   return row and row[1] or 0
 end
 
+local WRITE <const> = [[
+INSERT INTO kv (bucket,key,revision,size,value) VALUES (?,?,?,?,?)
+ON CONFLICT (bucket,key) DO UPDATE SET revision=excluded.revision, size=excluded.size, value=excluded.value]]
+
 --- Write a value, or with nil that there is none.
 local function write(turn, bucket, key, value)
   local revision = turn:rows("SELECT coalesce(max(revision),0)+1 FROM kv")[1][1]
-  turn:add([[INSERT INTO kv (bucket,key,revision,value) VALUES (?,?,?,?)
-    ON CONFLICT (bucket,key) DO UPDATE SET revision=excluded.revision, value=excluded.value]], bucket, key, revision, value)
+  turn:add(WRITE, bucket, key, revision, value and #value or 0, value)
   turn.changed[M.name(bucket)] = true
   return revision
 end
@@ -54,7 +57,10 @@ M.KEYS = { "SELECT key FROM kv WHERE bucket=?1 AND substr(key,1,length(?2))=?2 A
   function(row) return row[1] end }
 
 M.CHANGES = { [[
-SELECT key,value,revision FROM kv WHERE bucket=?1 AND revision>?3 AND substr(key,1,length(?2))=?2 ORDER BY revision LIMIT 1000]],
+WITH page AS (SELECT key,revision,size FROM kv WHERE bucket=?1 AND revision>?3 AND substr(key,1,length(?2))=?2
+    ORDER BY revision LIMIT 1000),
+  sums AS (SELECT key,revision,sum(size) OVER (ORDER BY revision)-size AS before FROM page)
+SELECT k.key,k.value,k.revision FROM sums p JOIN kv k ON k.bucket=?1 AND k.key=p.key WHERE p.before<16777216 ORDER BY k.revision]],
   function(row) return { key = row[1], value = given(row[2]), revision = row[3] } end }
 
 -- ---- logs -------------------------------------------------------------------------------------------------------------------
@@ -66,7 +72,8 @@ SELECT key,value,revision FROM kv WHERE bucket=?1 AND revision>?3 AND substr(key
 function M.append(turn, about)
   local last = turn:rows('SELECT coalesce(max("offset"),0) FROM log WHERE name=? AND key=?', { about.name, about.key })[1][1]
   if last ~= about.after then return false, last end
-  turn:add('INSERT INTO log (name,key,"offset",value) VALUES (?,?,?,?)', about.name, about.key, last + 1, about.value)
+  turn:add('INSERT INTO log (name,key,"offset",size,value) VALUES (?,?,?,?,?)', about.name, about.key, last + 1, #about.value,
+    about.value)
   return last + 1
 end
 
@@ -78,7 +85,11 @@ function M.drop(turn, about)
   return true
 end
 
-M.LOG = { 'SELECT "offset",value FROM log WHERE name=? AND key=? AND "offset">=? ORDER BY "offset" LIMIT ?',
+M.LOG = { [[
+WITH page AS (SELECT "offset",size FROM log WHERE name=?1 AND key=?2 AND "offset">=?3 ORDER BY "offset" LIMIT ?4),
+  sums AS (SELECT "offset",sum(size) OVER (ORDER BY "offset")-size AS before FROM page)
+SELECT l."offset",l.value FROM sums p JOIN log l ON l.name=?1 AND l.key=?2 AND l."offset"=p."offset"
+WHERE p.before<16777216 ORDER BY l."offset"]],
   function(row) return { offset = row[1], value = row[2] } end }
 
 return M

@@ -50,6 +50,7 @@ CREATE TABLE work (                   -- what a group has to do with items befor
   due REAL,                           -- open: when it may be lent, which is also when its lease runs out
   fence INTEGER NOT NULL,             -- of the claim that has it; below 0: of the one that gave it back
   tries INTEGER NOT NULL,             -- how often it was lent
+  size INTEGER NOT NULL DEFAULT 0,    -- bytes of the outcome
   value ANY,                          -- the outcome
   reason TEXT,
   PRIMARY KEY (grp, "offset")
@@ -61,6 +62,7 @@ CREATE TABLE kv (
   bucket TEXT NOT NULL,
   key TEXT NOT NULL,
   revision INTEGER NOT NULL UNIQUE,   -- of all buckets together
+  size INTEGER NOT NULL,              -- bytes of the value
   value ANY,                          -- NULL: it was deleted
   PRIMARY KEY (bucket, key)
 ) STRICT, WITHOUT ROWID]],
@@ -69,6 +71,7 @@ CREATE TABLE log (
   name TEXT NOT NULL,
   key TEXT NOT NULL,
   "offset" INTEGER NOT NULL,
+  size INTEGER NOT NULL,              -- bytes of the value
   value ANY NOT NULL,
   PRIMARY KEY (name, key, "offset")
 ) STRICT, WITHOUT ROWID]],

@@ -55,6 +55,31 @@ behaviour("a value of 10 MB is carried, read, lent and is an outcome", function(
   want("the next item", g:one(s).id, "2")
 end)
 
+behaviour("what is read in one piece has a limit of bytes, and what is behind it follows", function(g)
+  local s, big, l = g.name "s", ("x"):rep(4 << 20), g.name "l"
+  local last = 0
+  for i = 1, 6 do
+    g:publish(s, item(tostring(i), nil, big))
+    last = errors.check(g.e:log_append(l, "k", last, big))
+  end
+  for i = 1, 6 do want("settled", g:settle(g:one(s), "done", { value = big .. i }), true) end
+  local function all(read)
+    local ids, from = {}, 1
+    while true do
+      local list = errors.check(read(from))
+      if not list[1] then return ids end
+      ok(("1 to 5 of 6 values of 4 MB, got %d"):format(#list), #list <= 5)
+      for _, one in ipairs(list) do
+        ids[#ids + 1] = one.id or one.offset
+        from = one.offset + 1
+      end
+    end
+  end
+  want("items", #all(function(from) return g.e:read(s, from, 100) end), 6)
+  want("outcomes", #all(function(from) return g.e:outcomes(s, "g", from, 100) end), 6)
+  want("records", #all(function(from) return g.e:log_read(l, "k", from, 100) end), 6)
+end)
+
 behaviour("a claim of many large items gives some of them", function(g)
   local s, big = g.name "s", ("x"):rep(4 << 20)
   for i = 1, 8 do g:publish(s, item(tostring(i), nil, big)) end

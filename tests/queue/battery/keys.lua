@@ -110,5 +110,6 @@ behaviour("of two who go on with a log one is told that it is not alone", { cas 
   end
   scope:wait()
   want("each was told", good + bad, 40)
+  ok("both began at 0, and one of them was refused", bad >= 1)
   want("what is there", #errors.check(g.e:log_read(l, "a", 1, 100)), good)
 end)

@@ -1,6 +1,7 @@
 -- What spans that are sent cost a run in seconds, beside a real model: the same run by four processes in turn, of which one sends
 -- none, and the others to a collector that is down, that answers after twenty seconds, and that refuses. Rounds are in an order
--- drawn by chance; what is told is the median of the ratios within a round, and its interval by bootstrap.
+-- drawn by chance; what is told is the median of the ratios within a round, and its interval by bootstrap; and, as a busy machine
+-- drowns a hundredth of a second, the processor time of a run above that without spans.
 --   stoke tests/bench/collector_wall.lua ENDPOINT MODEL [SECONDS]
 local stoke = require "stoke"
 
@@ -17,11 +18,11 @@ local function work(endpoint, model)
   bot:run "Say something"
   print "ready"
   while io.read() do
-    local began = stoke.time.monotonic()
+    local began, spent = stoke.time.monotonic(), os.clock()
     local text = bot:run("Say something").text
     note:call { text = text }
     bot:run "And again"
-    print(stoke.time.monotonic() - began)
+    print(stoke.time.monotonic() - began, os.clock() - spent)
   end
 end
 
@@ -31,7 +32,7 @@ local function child(name, endpoint, model, collector)
     env = { OTEL_EXPORTER_OTLP_ENDPOINT = collector, PATH = stoke.env.get "PATH" } }
   local lines = process:lines()
   assert(lines() == "ready", name .. " does not begin")
-  return { name = name, process = process, lines = lines, seconds = {} }
+  return { name = name, process = process, lines = lines, seconds = {}, cpu = {} }
 end
 
 local function median(list)
@@ -79,7 +80,8 @@ stoke.main(function(args)
     local order = rand.shuffle(table.move(list, 1, #list, 1, {}))
     for _, one in ipairs(order) do
       one.process:write "\n"
-      one.seconds[rounds] = tonumber(one.lines())
+      local took, cpu = one.lines():match "(%S+)%s+(%S+)"
+      one.seconds[rounds], one.cpu[rounds] = tonumber(took), tonumber(cpu)
     end
   end
   print(("a run without spans: %.3f s (median of %d)"):format(median(off.seconds), rounds))
@@ -87,7 +89,8 @@ stoke.main(function(args)
     local ratios = {}
     for round = 1, rounds do ratios[round] = list[i].seconds[round] / off.seconds[round] end
     local low, high = interval(ratios)
-    print(("%-10s %.4f of it (95 %%: %.4f to %.4f)"):format(list[i].name, median(ratios), low, high))
+    print(("%-10s %.4f of it (95 %%: %.4f to %.4f), processor %+.2f ms of %.2f"):format(list[i].name, median(ratios), low, high,
+      (median(list[i].cpu) - median(off.cpu)) * 1e3, median(off.cpu) * 1e3))
   end
   for _, one in ipairs(list) do one.process:close() end
 end)

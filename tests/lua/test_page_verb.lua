@@ -146,7 +146,8 @@ stoke.main(function() print(wipe:call { disk = "sda" }) end)
   local shown = here.page(".", "--port", "0")
   local entry = look(shown, { view = "approvals" }).entries[1]
   t.eq({ entry.run, json.decode(entry.text), entry.left }, { "clean", { disk = "sda" }, true })
-  act(shown, { view = "approvals", ["do"] = "approve", id = entry.id, digest = entry.digest, args = '{"disk": "sdb"}' }, shown.token)
+  local order = { view = "approvals", ["do"] = "approve", id = entry.id, digest = entry.digest, args = '{"disk": "sdb"}' }
+  t.eq(act(shown, order, shown.token).left, true)
   t.eq(here.run("resume", "clean").stdout, "wiped sdb\n")
   local left = 1
   for _ = 1, 200 do -- the file is looked at every two seconds

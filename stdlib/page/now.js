@@ -137,7 +137,7 @@ class Now {
     this.cache.body.replaceChildren(el("ul", { class: "tiers" }, CACHE_TIERS.filter(([name]) => cache[name] > 0).map(([name, words]) => {
       const bar = el("i", {});
       bar.style.width = `${100 * cache[name] / all}%`;
-      return el("li", { class: name }, el("span", {}, words), el("span", { class: "bar-of" }, bar), el("b", { class: "num" }, numberText(cache[name])));
+      return el("li", { class: name }, el("span", {}, words), el("span", { class: "share" }, bar), el("b", { class: "num" }, numberText(cache[name])));
     })));
   }
 

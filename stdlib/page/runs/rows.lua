@@ -62,7 +62,8 @@ local function record(row, entry, began)
     frames = frames_of(entry.key), at = entry.time and entry.time - began, time = entry.time, seconds = took, queue = wait,
     load = number_above(timings.load, LEAST), prefill = number_above(timings.prefill, 0), decode = number_above(timings.decode, 0),
     input = entry.input_tokens, output = entry.output_tokens, status = entry.status, outcome = data.text(entry.outcome, SHORT),
-    attempts = (facts.attempts or 1) > 1 and facts.attempts or nil, cached = reply and data.text(reply.cached, 60), inside = entry.inside,
+    attempts = (facts.attempts or 1) > 1 and facts.attempts or nil,
+    cached = reply and data.text(reply.cached, 60), inside = entry.inside,
     changed = entry.changed, where = data.text(entry.where, 200), class = entry.class, call = words.is_call(row) or nil }
 end
 

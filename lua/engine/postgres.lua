@@ -271,8 +271,8 @@ end
 
 --- The new revision; false: it was not written.
 function Engine:put(bucket, key, value, expected)
-  local revision, err = self:call("write", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key, value,
-    expected, links.call())
+  local revision, err = self:call("write", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key,
+    value, expected, links.call())
   if errors.is(err) then return nil, err end
   if revision then self.link:changed(of_bucket(bucket)) end
   return revision or false

@@ -108,9 +108,9 @@ local function claim_once(self, q)
   if not found then return nil, err end
   local claims = {}
   for i, row in ipairs(found[1]) do
-    if not row[1] then return claims, row[8] end
+    if not row[1] then return claims, row[9] end
     claims[i] = { stream = q.stream, group = q.group, offset = row[1], id = row[2], key = row[3], v = row[4], try = row[5],
-      fence = row[6], value = row[7] }
+      fence = row[6], value = row[7], alone = row[8] or nil }
   end
   return claims
 end
@@ -271,8 +271,8 @@ end
 
 --- The new revision; false: it was not written.
 function Engine:put(bucket, key, value, expected)
-  local revision, err = self:call("write", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key, value,
-    expected, links.call())
+  local revision, err = self:call("write", "SELECT stoke.put($1::text,$2::text,$3::bytea,$4::bigint,$5::bigint)", bucket, key,
+    value, expected, links.call())
   if errors.is(err) then return nil, err end
   if revision then self.link:changed(of_bucket(bucket)) end
   return revision or false

@@ -57,8 +57,8 @@ local function must(result, what)
   return result.stdout
 end
 
---- Wait until it takes connections.
-function Server:run()
+--- Start it, and wait until it takes connections.
+local function up(self)
   for _ = 1, 100 do -- processes of one that was killed may still hold its memory
     local argv = humble { self.bin .. "/postgres", "-D", self.folder .. "/data", "-p", tostring(self.port), "-k", self.folder,
       table.unpack(self.settings) }
@@ -68,7 +68,7 @@ function Server:run()
       said[#said + 1] = line
       if line:find("ready to accept connections", 1, true) then
         stoke.spawn(function() for _ in self.child:lines() do end end) -- its words are nobody's, and fill no pipe
-        return self
+        return
       end
     end
     self.child:close()
@@ -76,6 +76,14 @@ function Server:run()
     stoke.sleep(0.05)
   end
   error("PostgreSQL: it does not come up again", 0)
+end
+
+--- Up, again: the process belongs to the server's own task, whoever calls.
+function Server:run()
+  self.orders:send(true)
+  local failed = self.answers:recv()
+  if failed ~= "" then error(failed, 0) end
+  return self
 end
 
 --- kill -9, of its backends too: as if the machine had lost power, but for what the kernel still writes.
@@ -108,6 +116,7 @@ end
 
 function Server:__close()
   self:stop()
+  self.orders:close()
   proc.run { argv = { "rm", "-rf", self.folder } }
 end
 
@@ -143,7 +152,13 @@ function M.start(t, settings)
   local port = free_port()
   local self = setmetatable({ bin = bin, folder = folder, port = port, settings = settings or {},
     url = ("postgres://stoke@/postgres?host=%s&port=%d"):format(folder, port),
-    tcp = ("postgres://stoke@127.0.0.1:%d/postgres"):format(port) }, Server)
+    tcp = ("postgres://stoke@127.0.0.1:%d/postgres"):format(port), orders = stoke.channel(), answers = stoke.channel() }, Server)
+  stoke.spawn(function()
+    while self.orders:recv() do
+      local ok, err = pcall(up, self)
+      self.answers:send(ok and "" or tostring(err))
+    end
+  end)
   local ok, err = pcall(function()
     fresh(bin, folder)
     fs.write(folder .. "/data/postgresql.auto.conf", "listen_addresses = '127.0.0.1'\nshared_buffers = '16MB'\n")

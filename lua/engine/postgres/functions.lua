@@ -104,13 +104,15 @@ END $$]],
 
   [[CREATE FUNCTION stoke.claim(stream_name text, group_name text, most bigint, lease float8, begin_at bigint, most_tries integer,
   most_bytes bigint)
-RETURNS TABLE (item bigint, id text, key text, v integer, try integer, fence bigint, value bytea, next float8)
+RETURNS TABLE (item bigint, id text, key text, v integer, try integer, fence bigint, value bytea, alone boolean,
+  next float8)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   of integer := stoke.group_of(stream_name, group_name, begin_at);
   from_stream integer;
   taken bigint[];
+  suspects boolean[];
   locked boolean := false;
   at timestamptz := clock_timestamp();
   number bigint := extract(epoch FROM at) * 1000000;
@@ -129,23 +131,28 @@ BEGIN
     END IF;
     EXIT WHEN NOT stoke.open(of, greatest(most, 1000));
   END LOOP;
-  SELECT array_agg(x.seq) INTO taken FROM (SELECT w.seq FROM stoke.work w WHERE w.grp = of AND w.state = 'ready'
+  SELECT array_agg(x.seq ORDER BY x.seq), array_agg(x.suspect ORDER BY x.seq) INTO taken, suspects FROM (
+    SELECT w.seq, w.settled IS NULL AND w.tries >= 2 AS suspect FROM stoke.work w WHERE w.grp = of AND w.state = 'ready'
     ORDER BY w.seq LIMIT most FOR UPDATE SKIP LOCKED) x;
+  IF array_position(suspects, true) IS NOT NULL THEN
+    taken := taken[1:greatest(array_position(suspects, true) - 1, 1)];
+  END IF;
   SELECT array_agg(x.seq) INTO taken FROM (SELECT i.seq, sum(octet_length(i.value)) OVER (ORDER BY i.seq) - octet_length(i.value)
     AS before FROM stoke.items i WHERE i.stream = from_stream AND i.seq = ANY (taken)) x WHERE x.before < most_bytes;
   RETURN QUERY
     WITH lent AS (UPDATE stoke.work w SET state = 'lent', due = clock_timestamp() + lease * interval '1 second',
         tries = w.tries + 1, fence = greatest(w.fence + 1, number), settled = NULL
         WHERE w.grp = of AND w.seq = ANY (taken) RETURNING w.seq, w.tries, w.fence)
-    SELECT l.seq, i.id, i.key, i.v, l.tries, l.fence, i.value, NULL::float8 FROM lent l, LATERAL (
+    SELECT l.seq, i.id, i.key, i.v, l.tries, l.fence, i.value, suspects[1], NULL::float8 FROM lent l, LATERAL (
       SELECT * FROM stoke.items x WHERE x.stream = from_stream AND x.seq = l.seq LIMIT 1) i ORDER BY l.seq;
   IF NOT FOUND THEN
-    RETURN QUERY SELECT NULL::bigint, NULL, NULL, NULL::integer, NULL::integer, NULL::bigint, NULL::bytea,
+    RETURN QUERY SELECT NULL::bigint, NULL, NULL, NULL::integer, NULL::integer, NULL::bigint, NULL::bytea, NULL::boolean,
       extract(epoch FROM min(w.due) - clock_timestamp())::float8
       FROM stoke.work w WHERE w.grp = of AND w.state IN ('lent', 'later');
   END IF;
 END $$]],
-  "COMMENT ON FUNCTION stoke.claim IS 'Lend items to a reader; without any: one row that says in how many seconds to ask again'",
+  "COMMENT ON FUNCTION stoke.claim IS 'Lend items to a reader; without any: one row that says in how many seconds to ask again. \z
+    alone: its lease ran out twice, so perhaps its readers died of it, and it takes no others along'",
 
   [[CREATE FUNCTION stoke.renew(streams text[], groups text[], items bigint[], fences bigint[], lease float8) RETURNS SETOF bigint
 LANGUAGE plpgsql AS $$

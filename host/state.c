@@ -13,6 +13,9 @@
 #include "loop/host.h"
 #include "bind/hostlibs.h"
 #include "httpd/httpd_impl.h"
+#ifdef HAVE_NATS
+#include "nats/connection.h"
+#endif
 #include "net/net_impl.h"
 #include "store/store.h"
 #include "loop/signals.h"
@@ -234,11 +237,17 @@ bool host_close(struct host *h) {
   console_close(h);
   httpd_close(h);
   store_shut(h);
+#ifdef HAVE_NATS
+  nats_shut(h);
+#endif
   watchdog_close(h);
   signals_release(h);
   /* 4. Closings in flight; bounded, because a stuck native call must not keep the process. */
   (void)drain(h, false, NATIVE_LIMIT);
   if (!store_finish(h)) return false;
+#ifdef HAVE_NATS
+  if (!nats_finish(h)) return false;
+#endif
   /* 5. Whatever is still there, and the loop itself. */
   uv_walk(&h->loop, close_leftover, NULL);
   if (!drain(h, true, CLOSING_LIMIT)) return false;

@@ -34,7 +34,8 @@ end
 
 --- Report the script's error on standard error, after the pending standard output.
 local function report(err)
-  if keeper.json then return stdio.write(2, as_json(err)) end
+  local known = require "core.redact".known
+  if keeper.json then return stdio.write(2, known(as_json(err))) end
   local text = { ("stoke: %s"):format(tostring(err)) }
   if err.kind == "script" or err.kind == "argument" or os.getenv "STOKE_DEBUG" then
     text[2] = errors.readable(rawget(err, "traceback") or "")
@@ -51,7 +52,7 @@ local function report(err)
     end
   end
   if more > 0 then text[#text + 1] = ("and %d more"):format(more) end
-  stdio.write(2, texts.clean(table.concat(text, "\n")) .. "\n")
+  stdio.write(2, texts.clean(known(table.concat(text, "\n"))) .. "\n")
 end
 
 --- The exit code, from the way the main task ended.

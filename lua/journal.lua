@@ -292,6 +292,7 @@ function Journal:give(row, def, q, call)
     return streams.replay(row, q, self, def.resume and function(items) return def.resume(q, items, call.work) end)
   end
   local value = plain.copy(outcome.value)
+  if self.redactor.named[1] then value = self.redactor:reveal(value) end
   if def.codec then value = def.codec.give(value) end
   if facts.known and def.restore then def.restore(value, facts.known, q) end
   return value

@@ -1,4 +1,4 @@
---- Keeps secrets out of cassettes and journals: replaces the values of headers, URL parameters and body fields whose names mark
+--- Keeps secrets out of all that leaves: replaces the values of headers, URL parameters and body fields whose names mark
 --- them as secret.
 
 local json = require "core.json"
@@ -24,10 +24,13 @@ Redactor.__index = Redactor
 ---@return core.redactor
 ---
 --- Example: `local redactor = redact.new()`
-function M.new() return setmetatable({ seen = {}, list = {} }, Redactor) end
+function M.new() return setmetatable({ seen = {}, list = {}, named = {} }, Redactor) end
+
+--- Bytes of the shortest value that is looked for: shorter ones are parts of other words.
+local SHORTEST <const> = 6
 
 local function add(self, value, name)
-  if #value >= 6 and not self.seen[value] and value ~= M.MARK then
+  if #value >= SHORTEST and not self.seen[value] and value ~= M.MARK then
     self.seen[value] = name and ("[secret %s]"):format(name) or M.MARK
     self.list[#self.list + 1] = value
   end
@@ -37,10 +40,10 @@ end
 ---@param value string
 ---@param name? string written in its place as "[secret NAME]"; default: M.MARK
 function Redactor:learn(value, name)
+  value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
   if value == M.MARK then return end
-  local alone = value:match "^%s*%a+%s+(%S+)$" -- "Bearer x", "Basic x"
-  if alone then self:learn(alone, name) end
   local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+  if name and #value >= SHORTEST then self.named[#self.named + 1] = { value, ("[secret %s]"):format(name) } end
   for _, text in ipairs { value, plain } do
     local written = json.encode(text)
     if written and written ~= '"' .. text .. '"' then add(self, written:sub(2, -2), name) end
@@ -50,10 +53,17 @@ end
 
 -- ---- what this process knows ----------------------------------------------------------------------------------------------------
 
+-- Journals know the secrets of their run alone: what is in them must not depend on what else the process did. Whatever else leaves
+-- for people and for other programs (the log, traces, figures, words of errors) is freed of all that the process has seen.
+
 --- Values that are remembered at most; those that were learned first are forgotten.
 M.MOST = 200
 
 local known -- a redactor; nil: no secret was seen yet
+
+local function trim()
+  while #known.list > M.MOST do known.seen[table.remove(known.list, 1)] = nil end
+end
 
 --- Remember a secret of this process, such as the key of an endpoint, so that M.known finds it wherever it turns up.
 ---@param value string
@@ -62,18 +72,64 @@ local known -- a redactor; nil: no secret was seen yet
 --- Example: `redact.learn(key, "GPU_API_KEY")`
 function M.learn(value, name)
   known = known or M.new()
+  if name and name:find "[^%w_.-]" then name = nil end -- it may stand in JSON
+  if value:find "%s" then add(known, value, name) end -- as a whole, before what follows its first word
   known:learn(value, name)
-  while #known.list > M.MOST do known.seen[table.remove(known.list, 1)] = nil end
+  trim()
 end
 
+local variables -- a redactor of those that are variables of the environment
+
+--- Remember a secret variable of the environment: whatever reads it again finds it under the same name, with whatever value.
+---@param value string
+---@param name string
+---
+--- Example: `redact.learn_variable(value, "GPU_API_KEY")`
+function M.learn_variable(value, name)
+  variables = variables or M.new()
+  variables:learn(value, name)
+  M.learn(value, name)
+end
+
+--- A text with the names of secret variables in their place: the same text in whichever process, whatever their values.
+---@param text string
+---@return string
+---
+--- Example: `local key = redact.variables(request)`
+function M.variables(text) return variables and variables:text(text) or text end
+
 --- Remember what is secret by its name among headers ("Name: value").
----@param headers string[]|nil
+---@param headers string[]
 ---
 --- Example: `redact.learn_headers(endpoint.headers)`
 function M.learn_headers(headers)
-  for _, line in ipairs(headers or {}) do
+  for _, line in ipairs(headers) do
     local name, value = line:match "^([^:]+):%s*(.*)$"
     if name and M.secret(name) then M.learn(value) end
+  end
+end
+
+--- Remember what is secret in a URL: a password, values of its query by their names.
+---@param url string
+---
+--- Example: `redact.learn_url(q.url)`
+function M.learn_url(url)
+  known = known or M.new()
+  known:url(url)
+  trim()
+end
+
+--- Remember what is secret by its name in a table, at any depth.
+---@param fields table
+---
+--- Example: `redact.learn_fields { password = "correct horse" }`
+function M.learn_fields(fields)
+  for name, value in next, fields do
+    if type(value) == "table" then
+      M.learn_fields(value)
+    elseif type(name) == "string" and secrets.is(name, value) then
+      M.learn(value, name)
+    end
   end
 end
 
@@ -84,8 +140,26 @@ end
 --- Example: `stderr:write(redact.known(line))`
 function M.known(text) return known and known:text(text) or text end
 
+--- An error that is kept, in words without them: message, hint, and those of what caused it. Changed in place.
+---@param err stoke.error
+---@return stoke.error err
+---
+--- Example: `redact.error(err)`
+function M.error(err)
+  if not known then return err end
+  local at, depth = err, 0
+  while type(at) == "table" and depth < 8 do
+    for _, field in ipairs { "message", "hint", "traceback" } do
+      local text = rawget(at, field)
+      if type(text) == "string" then rawset(at, field, known:text(text)) end
+    end
+    at, depth = rawget(at, "cause"), depth + 1
+  end
+  return err
+end
+
 --- Forget them, so that a test does not depend on the one before.
-function M.forget() known = nil end
+function M.forget() known, variables = nil, nil end
 
 -- ---- one text after the other ---------------------------------------------------------------------------------------------------
 
@@ -129,17 +203,54 @@ function Redactor:fields(value)
   return value, found
 end
 
---- Replace every secret seen so far in a text.
-function Redactor:text(text)
-  for _, value in ipairs(self.list) do
-    local from, to = text:find(value, 1, true)
-    local mark = self.seen[value]
-    while from do
-      text = text:sub(1, from - 1) .. mark .. text:sub(to + 1)
-      from, to = text:find(value, from + #mark, true)
-    end
+local function replaced(text, from, to)
+  local first, last = text:find(from, 1, true)
+  while first do
+    text = text:sub(1, first - 1) .. to .. text:sub(last + 1)
+    first, last = text:find(from, first + #to, true)
   end
   return text
+end
+
+--- Replace every secret seen so far in a text.
+function Redactor:text(text)
+  for _, value in ipairs(self.list) do text = replaced(text, value, self.seen[value]) end
+  return text
+end
+
+--- The texts of a value, each through f; changed in place, a text as the result.
+local function each_text(value, f)
+  if type(value) == "string" then return f(value) end
+  if type(value) ~= "table" then return value end
+  for key, inner in next, value do
+    if type(inner) == "string" or type(inner) == "table" then value[key] = each_text(inner, f) end
+  end
+  return value
+end
+
+--- Plain data with the names of secrets in the place of those that have one. Changed in place.
+---@param value any
+---@return any
+---
+--- Example: `local kept = redactor:conceal(plain.copy(answer))`
+function Redactor:conceal(value)
+  return each_text(value, function(text)
+    for _, one in ipairs(self.named) do text = replaced(text, one[1], one[2]) end
+    return text
+  end)
+end
+
+--- The same the other way: secrets in the place of their names. Changed in place.
+---@param value any
+---@return any
+---
+--- Example: `local answer = redactor:reveal(plain.copy(kept))`
+function Redactor:reveal(value)
+  return each_text(value, function(text)
+    if not text:find("[secret ", 1, true) then return text end
+    for _, one in ipairs(self.named) do text = replaced(text, one[2], one[1]) end
+    return text
+  end)
 end
 
 --- Take out of what people and models have written what looks like a secret: the words that do; all of it where it takes several

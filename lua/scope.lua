@@ -28,7 +28,7 @@ local M = {}
 M.GRACE = 5
 
 --- Where the host says that something was cut off.
-function M.tell(text) io.stderr:write("stoke: ", text, "\n") end
+function M.tell(text) io.stderr:write("stoke: ", require "core.redact".known(text), "\n") end
 
 ---@class stoke.scope
 ---@field budget stoke.budget nil where it was opened without one

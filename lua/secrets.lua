@@ -8,15 +8,21 @@ local NAMES = { "^key$", "[-_]key$", "apikey$", "token$", "secret", "passw", "au
   "signature$", "^sig$", "credential", "pwd$", "passphrase", "jwt", "bearer", "session[-_]?id$", "^sid$",
   "accesskey", "privatekey" }
 
+--- Names that were judged, and how many: the same ones come again and again.
+local judged, count = {}, 0
+local JUDGED <const> = 1000
+
 --- Does a field of this name hold a secret?
 ---@param name string
 ---@return boolean
 function M.named(name)
-  name = name:lower()
-  for _, pattern in ipairs(NAMES) do
-    if name:find(pattern) then return true end
-  end
-  return false
+  local known = judged[name]
+  if known ~= nil then return known end
+  local lower, found = name:lower(), false
+  for _, pattern in ipairs(NAMES) do found = found or lower:find(pattern) ~= nil end
+  if count >= JUDGED then judged, count = {}, 0 end
+  judged[name], count = found, count + 1
+  return found
 end
 
 --- Prefixes of keys by issuer, and the least number of characters after each.

@@ -23,6 +23,7 @@ local redact = require "core.redact"
 local scopes = require "core.scope"
 local script = require "core.script"
 local spans = require "core.gate.span"
+local streams = require "core.stream"
 local tasks = require "core.task"
 local texts = require "core.text"
 local monotonic = require "host.time".monotonic
@@ -182,7 +183,7 @@ local function data_of(record, bodies, answer)
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
   if bodies then rest.request, rest.answer = M.body(record.request), answer end
-  return encoded(rest) or "{}"
+  return redact.known(encoded(rest) or "{}")
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -190,7 +191,7 @@ local LOG = "INSERT INTO logs (time,level,message,trace,span,data) VALUES (?,?,?
 local TRIM, TRIM_LOGS = "DELETE FROM spans WHERE n<=(SELECT max(n) FROM spans)-?",
   "DELETE FROM logs WHERE n<=(SELECT max(n) FROM logs)-?"
 
-local function text_of(value) return value ~= nil and texts.valid(tostring(value)) or nil end
+local function text_of(value) return value ~= nil and redact.known(texts.valid(tostring(value))) or nil end
 
 local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
 
@@ -257,11 +258,11 @@ local function gather(self)
   end, { system = true, name = "traces" })
 end
 
---- What a model answered, as a message; nil of a stream, whose pieces nobody keeps.
+--- What a model answered, as a message.
 local function answer_of(value)
   local done = type(value) == "table" and rawget(value, "done")
   local reply = type(done) == "table" and done.reply or value
-  local message = type(reply) == "table" and rawget(reply, "message")
+  local message = type(value) == "table" and streams.message(value) or type(reply) == "table" and rawget(reply, "message")
   if type(message) ~= "table" then return nil end
   return json.decode(M.body(message) or "null")
 end

@@ -15,6 +15,7 @@ local errors = require "core.errors"
 local guards = require "stoke.page.guard"
 local http = require "stoke.http"
 local look = require "stoke.metrics.look"
+local redact = require "core.redact"
 local series = require "stoke.metrics.series"
 local spans = require "core.gate.span"
 
@@ -58,7 +59,7 @@ function M.text()
   M.start()
   local now = series.new()
   look.into(now)
-  return counted:text() .. now:text() .. own:text()
+  return redact.known(counted:text() .. now:text() .. own:text())
 end
 
 -- ---- a script's own -----------------------------------------------------------------------------------------------------------

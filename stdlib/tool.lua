@@ -17,6 +17,7 @@ local modules = require "core.modules"
 local scopes = require "core.scope"
 local comment = require "stoke.tool.comment"
 local schema = require "stoke.schema"
+local secrets = require "core.secrets"
 local text = require "stoke.tool.text"
 local clone = require "stoke.schema.values".clone
 
@@ -261,6 +262,18 @@ local function copy(given)
   return setmetatable(out, getmetatable(given))
 end
 
+--- Arguments that are secret by their names are remembered, so that they are found where they would leave: what fails inside may
+--- tell them.
+local function remember(args)
+  for name, value in next, args do
+    if type(value) == "table" then
+      remember(value)
+    elseif type(name) == "string" and secrets.is(name, value) then
+      require "core.redact".learn(value, name)
+    end
+  end
+end
+
 --- Does this call wait for a person? It does not run when no person can be asked.
 local function asks_first(self, args)
   local ok, asks = xpcall(self.asks, handler, self, args)
@@ -273,6 +286,7 @@ end
 --- way is not: nobody hears it there.
 local function work(self, args, id, agent, run, on_pending, on_progress)
   local frame <close> = frames.any and frames.enter("tool", self.name) or nil
+  if type(args) == "table" then remember(args) end
   local asks = self.needs_approval
   if type(asks) ~= "boolean" then
     local err

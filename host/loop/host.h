@@ -17,6 +17,7 @@ struct net;
 struct net_backend;
 struct httpd;
 struct store;
+struct nats_engine;
 struct server_class;
 struct console;
 struct tty;
@@ -98,6 +99,7 @@ struct host {
   struct net *net; /* engines are made on first use and closed by host_close in host/state.c */
   struct httpd *httpd;
   struct store *store;
+  struct nats_engine *nats;
   const struct net_backend *const *net_backends; /* that there are, as state.c lists them; NULL ends each list */
   const struct server_class *const *server_classes;
   struct console *console;

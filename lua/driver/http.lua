@@ -17,6 +17,7 @@ local policy = require "core.gate.policy"
 local random = require "core.random"
 local time = require "host.time"
 local traceparent = require "core.gate.traceparent"
+local redacting = require "core.redact"
 local trim = require "core.text".trim
 
 --- The subject of policy rules: the host as curl parses it. A URL that curl cannot parse is never requested.
@@ -70,6 +71,27 @@ local ASIDE = { "connect", "first_byte", "idle", "total" }
 local function redact(q, redactor)
   q.url = redactor:url(q.url)
   for i, line in ipairs(q.headers or {}) do q.headers[i] = redactor:header(line) end
+end
+
+--- Headers and URLs that were looked at, and how many.
+local looked, count = {}, 0
+local LOOKED <const> = 500
+
+local function is_new(text)
+  if looked[text] then return false end
+  if count >= LOOKED then looked, count = {}, 0 end
+  looked[text], count = true, count + 1
+  return true
+end
+
+--- Remember what is secret in a request, so that it is found where it would leave: a server may send it back.
+local function learn(q)
+  if q.headers then
+    for _, line in ipairs(q.headers) do
+      if is_new(line) then redacting.learn_headers { line } end
+    end
+  end
+  if q.url:find "[@?]" and is_new(q.url) then redacting.learn_url(q.url) end
 end
 
 local function follows(q) return (q.max_redirects or 0) > 0 and policy.judges "host" end
@@ -160,6 +182,7 @@ effect.define("http.request", {
   said = said,
   subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact, repeats = is_known, keyed = known_to,
   run = function(q, call)
+    learn(q)
     q = traced(with_key(q, call), call)
     if follows(q) then return follow(q, fetch, function() end) end
     local got, err = fetch(q)
@@ -217,6 +240,7 @@ effect.define("http.stream", {
   stream = true, subject = subject, taped = true, class = class_of, aside = ASIDE, redact = redact,
   repeats = is_known, keyed = known_to,
   run = function(q, call)
+    learn(q)
     q = traced(with_key(q, call), call)
     if follows(q) then return follow(q, open, function(source) source:close() end) end
     local source, err = open(q)

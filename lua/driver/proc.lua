@@ -9,6 +9,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local env = require "host.env"
 local fs = require "host.fs"
+local redacting = require "core.redact"
 local host = require "host.proc"
 local testbed = require "core.testbed"
 local sandbox = require "core.sandbox"
@@ -25,6 +26,7 @@ local function environment(q, fence)
   if q.env_allow or not q.env then
     for _, name in ipairs(q.env_allow or ALLOWED) do values[name] = env.get(name) end
   end
+  if q.env then redacting.learn_fields(q.env) end
   if fence then values.TMPDIR = fence.temp end
   for name, value in next, q.env or {} do values[name] = value end
   if fence and not values.HOME then values.HOME = fence.temp end

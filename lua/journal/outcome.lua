@@ -2,6 +2,7 @@
 
 local errors = require "core.errors"
 local plain = require "core.journal.plain"
+local redact = require "core.redact"
 
 local M = {}
 
@@ -48,6 +49,14 @@ local function facts_of(def, value, q, call)
   return facts
 end
 
+--- A value as plain data, with the names of secrets in their place; a replay, which reads them anew, puts them back.
+local function kept_of(redactor, def, value)
+  local own = def.codec and def.codec.keep(value) or value
+  if not redactor.named[1] or own == nil then return own end
+  local copy, odd = plain.copy(own)
+  return odd and own or redactor:conceal(copy)
+end
+
 local function too_large(def, err, facts)
   err.message = ("%s: %s"):format(def.name, err.message)
   return { err = plain.copy(err), facts = facts }, err
@@ -65,6 +74,7 @@ end
 ---@return stoke.error|nil failed it cannot be kept
 function M.of(redactor, def, value, err, q, call, log)
   if err ~= nil then
+    redact.error(err) -- the run sees it as a later life of it will
     local kind = errors.kinds[err.kind]
     local spent = call.meter and plain.copy(call.meter.used)
     return { err = plain.copy(err), cut = err.kind == "cancelled" or nil, refusal = kind and kind.refusal,
@@ -73,7 +83,7 @@ function M.of(redactor, def, value, err, q, call, log)
   end
   local text, limit
   if def.bare and log and log.texts and value ~= nil and call.attempts == 1 and not (call.asked or call.nested or call.meter) then
-    text, limit = log:text(value)
+    text, limit = log:text(kept_of(redactor, def, value))
     if text then return { text = text, facts = ONCE } end -- as most are
   end
   local facts = facts_of(def, value, q, call)
@@ -83,7 +93,7 @@ function M.of(redactor, def, value, err, q, call, log)
   end
   if def.stream then return { items = {}, about = value.about and plain.copy(value.about), rests = value.rest ~= nil,
     facts = facts } end
-  local own = def.codec and def.codec.keep(value) or value
+  local own = kept_of(redactor, def, value)
   if log and log.texts and own ~= nil and not limit then text, limit = log:text(own) end
   if text then return { text = text, facts = facts } end
   if limit then return too_large(def, limit, facts) end

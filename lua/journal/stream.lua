@@ -5,6 +5,7 @@ local errors = require "core.errors"
 local handler = require "core.coro".handler
 local logs = require "core.journal.keep"
 local plain = require "core.journal.plain"
+local redact = require "core.redact"
 local schedule = require "core.schedule"
 
 local M = {}
@@ -35,7 +36,7 @@ local function keep(recorder, entry, item, err, raised)
     item, err = nil, errors.new("script", ("%s: a journalled run keeps plain data alone, and %s"):format(recorder.row.name, odd))
   end
   if type(item) == "table" and item.type == "done" then recorder.done = item end
-  if item ~= nil then entry.value = kept else entry.ended, entry.err = true, err and plain.copy(err) end
+  if item ~= nil then entry.value = kept else entry.ended, entry.err = true, err and plain.copy(redact.error(err)) end
   entry.raised = raised and raised.kind ~= "cancelled" or nil
   local journal = recorder.journal
   if not journal.log then return item, err end

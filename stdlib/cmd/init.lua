@@ -111,13 +111,14 @@ end
 
 -- A record of the trace as one line. A request may hold what JSON cannot, and names and messages may be no UTF-8.
 local function trace_line(record)
+  local known = require "core.redact".known
   local line = json.encode(record)
-  if line then return line end
+  if line then return known(line) end
   local plain = {}
   for name, value in next, record do
     if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(value) or value end
   end
-  return json.encode(plain)
+  return known(json.encode(plain))
 end
 
 --- Keep the spans of this process beside the store, where the command line or the settings ask for it; where they say nothing, a

@@ -48,6 +48,7 @@ local LIST = {
   { "agents-as-models", "Serving agents as models", also = "serve served open-webui openai-api ollama-run" },
   { "model-context-protocol", "MCP", also = "mcp-servers tools-of-others" },
   { "editors", "Agents in an editor", also = "acp-agents zed agent-client-protocol" },
+  { "secrets", "Secrets", also = "secret redaction redacted keys" },
   { "metrics", "Metrics", also = "prometheus promtool figures gauges counters" },
   { "evaluations", "Evaluations", also = "evals evaluation scorers judge" },
   { "documents", "Notes", also = "notes rag retrieval citations" },

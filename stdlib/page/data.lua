@@ -1,6 +1,7 @@
 --- What a browser is sent of the data of others: never more than fits, and nothing that JSON cannot say.
 
 local json = require "stoke.json"
+local redact = require "core.redact"
 local texts = require "core.text"
 
 local M = {}
@@ -8,7 +9,7 @@ local M = {}
 --- Tables in tables, items of a table, bytes of a text, and values in all.
 local DEPTH <const>, ITEMS <const>, TEXT <const>, VALUES <const> = 8, 200, 4000, 5000
 
---- A text, cut where it is too long; nil for what is none.
+--- A text, cut where it is too long, without the secrets that this process knows; nil for what is none.
 ---@param value any
 ---@param most? integer bytes (4,000)
 ---@return string|nil
@@ -17,7 +18,7 @@ local DEPTH <const>, ITEMS <const>, TEXT <const>, VALUES <const> = 8, 200, 4000,
 function M.text(value, most)
   if type(value) == "number" then value = tostring(value) end
   if type(value) ~= "string" then return nil end
-  most = most or TEXT
+  most, value = most or TEXT, redact.known(value)
   value = texts.clean(texts.valid(#value > most and texts.head(value, most) .. "…" or value))
   return value
 end

@@ -5,6 +5,7 @@ const QUEUE_SHOWN = 3; // waiting calls of a model
 const CALLS_SHOWN = 6;
 const MEAN = 10; // seconds over which a speed is a mean
 
+const SHOWN_PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
 const CACHE_TIERS = [["exact", "asked before"], ["shared", "asked by another just then"], ["semantic", "means the same"],
   ["prefix", "rest of an earlier answer"], ["misses", "asked a model"]];
 
@@ -31,7 +32,7 @@ class Now {
 
   picture(picture) {
     this.seen = picture;
-    for (const name of Object.keys(picture)) this.dirty.add(name);
+    for (const name of SHOWN_PARTS) this.dirty.add(name);
     this.draw();
   }
 
@@ -62,7 +63,7 @@ class Now {
       `stoke ${host.version}`].filter(Boolean).join(" · "));
     const last = speeds.slice(-MEAN);
     const speed = last.length ? last.reduce((a, b) => a + b, 0) / last.length : null;
-    const tile = (name, value, more, extra) => el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, el("b", {}, value), more && el("span", {}, more)), extra);
+    const tile = (name, value, more, extra) => el("div", { class: "tile" }, el("dt", {}, name), el("dd", {}, el("b", {}, value), el("span", {}, more || "")), extra);
     this.tiles.replaceChildren(
       tile("Tokens a second", speed === null ? "–" : numberText(speed < 10 ? speed : Math.round(speed)), `${numberText(host.output_tokens)} written`, sparkline(speeds)),
       tile("Calls", numberText(host.calls), `${numberText(host.input_tokens)} tokens read`),
@@ -127,14 +128,16 @@ class Now {
         el("th", { class: "num wide" }, "Tokens"), ["Failed", "Last"].map((name) => el("th", { class: "num" }, name)))), el("tbody", {}, rows))));
   }
 
+  // Where no call asks for a cache there is nothing to say of it.
   drawCache(cache) {
     const all = cache ? CACHE_TIERS.reduce((sum, [name]) => sum + cache[name], 0) : 0;
-    put(this.cache.note, all ? `${Math.round(100 * (all - cache.misses) / all)} % answered without a model` : "");
-    if (!all) return this.cache.body.replaceChildren(el("p", { class: "hint" }, cache ? "No call has asked for it yet." : "No call asks for a cache."));
-    return this.cache.body.replaceChildren(el("ul", { class: "tiers" }, CACHE_TIERS.filter(([name]) => cache[name] > 0).map(([name, words]) => {
+    this.cache.node.hidden = all === 0;
+    if (all === 0) return;
+    put(this.cache.note, `${Math.round(100 * (all - cache.misses) / all)} % answered without a model`);
+    this.cache.body.replaceChildren(el("ul", { class: "tiers" }, CACHE_TIERS.filter(([name]) => cache[name] > 0).map(([name, words]) => {
       const bar = el("i", {});
       bar.style.width = `${100 * cache[name] / all}%`;
-      return el("li", { class: name }, el("span", {}, words), el("span", { class: "bar-of" }, bar), el("b", { class: "num" }, numberText(cache[name])));
+      return el("li", { class: name }, el("span", {}, words), el("span", { class: "share" }, bar), el("b", { class: "num" }, numberText(cache[name])));
     })));
   }
 
@@ -171,9 +174,10 @@ function slots(lane) {
 function sparkline(values) {
   if (values.length < 2) return null;
   const most = Math.max(...values, 1);
-  const points = values.map((value, i) => `${(120 - values.length + 1 + i).toFixed(1)} ${(29 - 27 * value / most).toFixed(1)}`);
-  return svg("svg", { class: "spark", viewBox: "0 0 120 30", preserveAspectRatio: "none", role: "img", "aria-label": `Tokens a second, the last ${count(values.length, "second")}; at most ${numberText(most)}` },
-    svg("path", { class: "area", d: `M${121 - values.length} 30L${points.join("L")}L120 30z` }), svg("path", { class: "stroke", d: `M${points.join("L")}` }));
+  const width = Math.max(values.length - 1, 30);
+  const points = values.map((value, i) => `${width - values.length + 1 + i} ${(29 - 27 * value / most).toFixed(1)}`);
+  return svg("svg", { class: "spark", viewBox: `0 0 ${width} 30`, preserveAspectRatio: "none", role: "img", "aria-label": `Tokens a second, the last ${count(values.length, "second")}; at most ${numberText(most)}` },
+    svg("path", { class: "area", d: `M${width - values.length + 1} 30L${points.join("L")}L${width} 30z` }), svg("path", { class: "stroke", d: `M${points.join("L")}` }));
 }
 
 kinds.now = Now;

@@ -10,6 +10,7 @@ local core = require "core.runs"
 local data = require "stoke.page.data"
 local errors = require "core.errors"
 local files = require "stoke.page.runs.files"
+local json = require "stoke.json"
 local lists = require "stoke.page.runs.list"
 local run = require "stoke.page.runs.run"
 local runs = require "stoke.runs"
@@ -49,12 +50,17 @@ local function is_host(self)
   return own ~= nil and own.path == self.files:store_path()
 end
 
---- The first page of the list.
+--- The first page of the list; where the files cannot be read, why (`wrong`): the other views of the page go on.
 ---@return table
 ---
 --- Example: `local picture = view:picture()`
 function View:picture()
-  local page = lists.page(self.files, {})
+  local ok, page = pcall(lists.page, self.files, {})
+  if not ok then
+    local err = errors.wrap(page)
+    if err.kind == "cancelled" then error(err, 0) end
+    page = { items = json.array(), wrong = data.text(err.message, 1000) }
+  end
   page.view, page.store, page.host = self.id, data.text(self.files:store_path(), 500), is_host(self)
   page.traces = data.text(self.files:traces_path(), 500)
   return page

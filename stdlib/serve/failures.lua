@@ -1,6 +1,7 @@
 --- What a client is told of an error: status, words, and when to come back.
 
 local errors = require "core.errors"
+local redact = require "core.redact"
 
 local M = {}
 
@@ -33,7 +34,7 @@ function M.of(raised)
   local own = rawget(err, "status")
   if err.kind == "http" and (own == 400 or own == 404) then status = own end -- of the request, as the server behind us judges
   local hint = rawget(err, "hint")
-  local text = type(err.message) == "string" and err.message or err.kind
+  local text = type(err.message) == "string" and redact.known(err.message) or err.kind
   if type(hint) == "string" then text = ("%s (%s)"):format(text, hint) end
   local later = rawget(err, "retry_after")
   local api = rawget(err, "api") -- how OpenAI's API calls it

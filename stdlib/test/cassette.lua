@@ -62,7 +62,8 @@ local function http_headers(self, list)
   return json.array(out)
 end
 
---- The canonical form of a request, and its text; nil and an error for what cannot be written.
+--- The canonical form of a request, and its text; nil and an error for what cannot be written. Third: the text as it was recorded
+--- before secret variables were left out, where there are any.
 local function canonical(self, name, q)
   local request
   if q.protocol then
@@ -73,8 +74,10 @@ local function canonical(self, name, q)
   end
   local text, err = json.encode(request)
   if not text then return nil, err end
-  request = json.decode(self.redactor:text(text)) -- declared orders of keys are gone
-  return request, name .. " " .. json.encode(request)
+  text = self.redactor:text(text)
+  local own = redact.variables(text)
+  request = json.decode(own) -- declared orders of keys are gone
+  return request, name .. " " .. json.encode(request), own ~= text and name .. " " .. json.encode(json.decode(text)) or nil
 end
 
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ end
 function Cassette:save()
   if self.failed then error(self.failed, 0) end
   fs.mkdir(self.path:match "^(.*)/" or ".", { parents = true })
-  fs.write(self.path, self.redactor:text(table.concat(self.lines, "\n") .. "\n"))
+  fs.write(self.path, redact.variables(self.redactor:text(table.concat(self.lines, "\n") .. "\n")))
   return self.count
 end
 
@@ -430,14 +433,14 @@ local function unused(same)
 end
 
 function Cassette:knows(name, q)
-  local _, key = canonical(self, name, q)
-  return unused(self.by_key[key]) ~= nil
+  local _, key, older = canonical(self, name, q)
+  return unused(self.by_key[key] or self.by_key[older or key]) ~= nil
 end
 
 function Cassette:take(name, q)
-  local request, key = canonical(self, name, q)
+  local request, key, older = canonical(self, name, q)
   if not request then return nil, key end
-  local same = self.by_key[key]
+  local same = self.by_key[key] or self.by_key[older or key]
   local entry = unused(same)
   if entry then
     entry.used = true

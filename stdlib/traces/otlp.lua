@@ -14,6 +14,7 @@ local facts = require "stoke.traces.otlp.facts"
 local json = require "core.json"
 local keeper = require "core.keeper"
 local random = require "core.random"
+local redact = require "core.redact"
 local scopes = require "core.scope"
 local settings = require "stoke.traces.otlp.settings"
 local spans = require "core.gate.span"
@@ -53,7 +54,7 @@ local running -- one a process
 local function say(self, what)
   if self.said then return end
   self.said = true
-  scopes.tell(("spans do not reach %s: %s; this is said once"):format(self.shown, what))
+  scopes.tell(redact.known(("spans do not reach %s: %s; this is said once"):format(self.shown, what)))
 end
 
 -- ---- one batch ------------------------------------------------------------------------------------------------------------------
@@ -65,7 +66,7 @@ local function text_of(self, batch)
     local ok, span = pcall(encode.span, entry[1], entry[2])
     if ok then list[#list + 1] = span else self.lost = self.lost + 1 end
   end
-  return encode.request(self.settings.resource, list), #list
+  return redact.known(encode.request(self.settings.resource, list)), #list
 end
 
 --- An answer that takes the spans, or some of them.
@@ -214,6 +215,8 @@ end
 function M.start(given)
   if running then M.stop() end
   local headers = { "Content-Type: application/json", table.unpack(given.headers) }
+  for _, line in ipairs(given.headers) do redact.learn(line:match "^[^:]*:%s*(.*)$" or line) end
+  redact.learn_url(given.url)
   local shown = given.url:gsub("//[^/@]*@", "//"):gsub("%?.*$", "")
   local self = setmetatable({ settings = given, url = given.url, shown = shown, headers = headers, pending = {}, bytes = 0,
     sent = 0, lost = 0, requests = 0 }, Sender)

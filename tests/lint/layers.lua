@@ -19,15 +19,17 @@ local REQUIRES = {
 -- C, the rooms of host/: a folder each; the top is main and state. `uses`: rooms whose headers a room includes beside its own and
 -- base.h. `lua`: may it name Lua?
 local ROOMS = {
-  [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "net", "store", "sys" }, lua = true },
+  [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "nats", "net", "store", "sys" }, lua = true },
   api = { uses = { "loop", "sys" }, lua = true },
-  bind = { uses = { "api", "embed", "fence", "httpd", "json", "loop", "net", "store", "sys" }, lua = true },
+  bind = { uses = { "api", "embed", "fence", "httpd", "json", "loop", "nats", "net", "pg", "store", "sys" }, lua = true },
   embed = { uses = {}, lua = true },
   fence = { uses = { "embed", "loop", "sys" }, lua = false },
   httpd = { uses = { "loop" }, lua = false },
   json = { uses = { "loop" }, lua = false },
   loop = { uses = { "embed" }, lua = true },
+  nats = { uses = { "loop" }, lua = false },
   net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
+  pg = { uses = { "loop" }, lua = false },
   store = { uses = { "loop" }, lua = false },
   sys = { uses = { "loop" }, lua = false },
 }
@@ -42,6 +44,8 @@ local LIBRARIES = {
   { header = "^curl/", owners = { "^host/net/net_curl" }, mend = "talk to it through host/net/net.h" },
   { header = "^microhttpd", owners = { "^host/httpd/" }, mend = "talk to it through host/httpd/httpd.h" },
   { header = "^sqlite3", owners = { "^host/store/" }, mend = "talk to it through host/store/store.h" },
+  { header = "^nats/nats%.h", owners = { "^host/nats/" }, mend = "talk to it through host/nats/connection.h" },
+  { header = "^libpq", owners = { "^host/pg/" }, mend = "talk to it through host/pg/pg.h" },
   { header = "^openssl/", owners = { "^host/sys/hash" }, mend = "talk to it through host/sys/hash.h" },
 }
 

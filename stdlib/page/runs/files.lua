@@ -2,7 +2,7 @@
 --- looks, whoever writes them meanwhile. A file that another one takes the place of is opened anew.
 
 local errors = require "core.errors"
-local fs = require "stoke.fs"
+local file = require "core.history.file"
 local pool = require "core.gate.pool"
 local runs = require "core.runs"
 local script = require "core.script"
@@ -38,14 +38,9 @@ function Files:traces_path()
   return traces.path() or traces.where(script.path, pool.store)
 end
 
-local function place_of(path)
-  local stat = fs.stat(path)
-  return stat and stat.type == "file" and ("%d %d"):format(stat.dev, stat.ino) or nil
-end
-
 --- What is open of a file, or opened now; nil: there is no file.
 local function opened(self, path, open)
-  local at = path and place_of(path)
+  local at = path and file.at(path)
   local known = path and self.open[path]
   if known and known.at == at then return known.handle end
   if known then
@@ -78,17 +73,11 @@ function Files:traces()
   return opened(self, path, traces.read)
 end
 
---- A text that is another one when anything was written to the files: each write changes the log beside its file.
+--- A text that is another one when anything was written to the files.
 ---@return string
 function Files:token()
-  local parts = {}
-  for _, path in ipairs { self:store_path() or "", self:traces_path() } do
-    for _, one in ipairs { path, path .. "-wal" } do
-      local stat = path ~= "" and fs.stat(one)
-      parts[#parts + 1] = stat and ("%d %d %.6f"):format(stat.ino, stat.size, stat.mtime) or "-"
-    end
-  end
-  return table.concat(parts, " ")
+  local store = self:store_path()
+  return (store and file.token(store) or "") .. " " .. file.token(self:traces_path())
 end
 
 --- Close what is open; it is opened again where somebody looks.

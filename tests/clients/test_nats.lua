@@ -1,0 +1,262 @@
+-- NATS, a real server: host.nats speaks with it, and the engine keeps what it promises when the server is killed, restarted, full,
+-- or another one than was meant. What all engines have to keep is asked by tests/queue/battery.lua.
+
+local engine = require "core.engine"
+local json = require "stoke.json"
+local native = require "host.nats"
+local nats = require "nats"
+local stoke = require "stoke"
+local test = require "stoke.test"
+
+local REAL = nats.REAL
+
+local function connect(url, options)
+  local conn, err = native.connect({ url }, options or {})
+  if not conn then return nil, err end
+  return setmetatable({}, { __index = function(_, name)
+    return function(_, ...) return conn[name](conn, ...) end
+  end, __close = function() conn:close() end })
+end
+
+-- ---- host.nats ----------------------------------------------------------------------------------------------------------
+
+test("nats: many questions are answered by their places, and nobody is told of at once", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local sub = conn:subscribe("double", nil, 1000)
+  local echo = stoke.spawn(function()
+    local n = 0
+    while n < 200 do
+      for _, m in ipairs(sub:take(50, 5)) do
+        n = n + 1
+        conn:send { { m.reply, m.data .. m.data, "Stoke", m.meta } }
+      end
+    end
+  end)
+  local list = {}
+  for i = 1, 200 do list[i] = { "double", tostring(i), "Stoke", "h" .. i } end
+  local answers, err = conn:ask(list, 10)
+  t.eq(err, nil)
+  for i = 1, 200 do t.eq({ answers[i].data, answers[i].meta }, { tostring(i):rep(2), "h" .. i }) end
+  echo:await()
+  t.eq(conn:ask({ { "nobody.is.there", "" } }, 5)[1].status, "503")
+  sub:close()
+end)
+
+test("nats: bytes come back as they were sent, zero bytes and 10 MB of them", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local sub = conn:subscribe("bytes", nil, 10)
+  for _, data in ipairs { "", "\0a\0\r\n", ("\1\2\3\4"):rep(10 << 18) } do
+    t.ok(conn:send { { "bytes", data } })
+    t.ok(sub:take(1, 10)[1].data == data)
+  end
+  local sent, err = conn:send { { "bytes", ("x"):rep(33 << 20) } }
+  t.eq({ sent, err.kind }, { nil, "limit" })
+  t.match(err.message, "max_payload is 33554432")
+end)
+
+test("nats: a question that nobody answers is over in time, and can be cancelled", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local sub = conn:subscribe("deaf", nil, 10)
+  local answers, err = conn:ask({ { "deaf", "1" }, { "nobody", "2" } }, 0.2)
+  t.eq({ answers[1], answers[2].status, err.kind }, { false, "503", "timeout" })
+  t.eq(#sub:take(10, 1), 1)
+  local task = stoke.spawn(function() return conn:ask({ { "deaf", "1" } }, 60) end)
+  t.eq(#sub:take(10, 1), 1)
+  local waiting = stoke.spawn(function() return sub:take(1, 60) end)
+  stoke.sleep(0.05)
+  task:cancel()
+  waiting:cancel()
+  t.eq(stoke.try(task.await, task), nil)
+  t.eq(stoke.try(waiting.await, waiting), nil)
+end)
+
+test("nats: a subscription has room for so many messages, and counts what it loses", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local sub = conn:subscribe("flood", nil, 10)
+  local list = {}
+  for i = 1, 30 do list[i] = { "flood", tostring(i) } end
+  conn:send(list)
+  conn:ask({ { "nobody", "" } }, 5) -- behind them all
+  local kept = #sub:take(100, 5)
+  t.eq({ kept, sub:lost() }, { 10, 20 })
+end)
+
+test("nats: a lost connection is made anew; who asked hears of it at once, and closing ends what waits", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn = connect(server.url)
+  local sub = conn:subscribe("deaf", nil, 10)
+  local asked = stoke.spawn(function() return conn:ask({ { "deaf", "" } }, 60) end)
+  t.eq(#sub:take(1, 5), 1)
+  server:kill()
+  local answers, err = asked:await()
+  t.eq({ answers, err.kind }, { { false }, "refused" })
+  server:again()
+  repeat stoke.sleep(0.05) until conn:about().connected
+  t.eq(conn:about().reconnects, 1)
+  t.ok(conn:send { { "deaf", "again" } })
+  t.eq(sub:take(1, 5)[1].data, "again")
+  local taking = stoke.spawn(function() return sub:take(1, 60) end)
+  stoke.sleep(0.05)
+  t.ok(conn:close())
+  local list
+  list, err = taking:await()
+  t.eq({ list, err.kind }, { nil, "refused" })
+end)
+
+test("nats: a wrong address, a wrong password and a server without JetStream are one clear error each", REAL, function(t)
+  local _, err = engine.open("nats://ada:secret@127.0.0.1:1", {})
+  t.eq(err.kind, "refused")
+  t.match(err.message, "cannot connect to NATS: .*%(nats://ada:%*%*%*@127%.0%.0%.1:1%)")
+  t.ok(not tostring(err):find("secret", 1, true))
+  local plain <close> = nats.start(t, "authorization { user: ada, password: secret }")
+  local host = plain.url:match "//(.*)$"
+  _, err = engine.open("nats://ada:wrong@" .. host, {})
+  t.eq({ err.kind, err.hint }, { "auth", "check user and password in the URL, or the file of ?creds=" })
+  _, err = engine.open("nats://ada:secret@" .. host, {})
+  t.eq({ err.kind, err.hint }, { "protocol", "start the server with it: nats-server -js" })
+  _, err = engine.open("nats://127.0.0.1:4222?replica=3", {})
+  t.eq(err.kind, "argument")
+  t.match(err.message, "says replica=3")
+end)
+
+-- ---- the engine ---------------------------------------------------------------------------------------------------------
+
+local function items(from, to, key)
+  local list = {}
+  for i = from, to do list[#list + 1] = { id = "n" .. i, key = key, value = "v" .. i, v = 1 } end
+  return list
+end
+
+local function claim(e, n, more)
+  local q = { stream = "jobs", group = "g", n = n, lease = 30, wait = 5, tries = 5 }
+  for name, value in next, more or {} do q[name] = value end
+  return assert(e:claim(q))
+end
+
+local function all(claims, state)
+  local list = {}
+  for i, c in ipairs(claims) do list[i] = { claim = c, state = state or "done", value = "did " .. c.value } end
+  return list
+end
+
+test("nats: kill -9 of the server between publishing, claiming and settling loses nothing and does nothing twice", REAL, function(t)
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  local done, n = {}, 0
+  local worker = stoke.spawn(function()
+    assert(e:publish("jobs", items(1, 300)))
+    assert(e:publish("jobs", items(200, 600)))
+    while n < 600 do
+      local claims = claim(e, 20)
+      for i, good in ipairs(assert(e:settle(all(claims)))) do
+        t.ok(good and not done[claims[i].id], claims[i].id)
+        done[claims[i].id] = true
+        n = n + 1
+      end
+    end
+  end)
+  for _ = 1, 4 do
+    stoke.sleep(0.1)
+    server:kill()
+    server:again()
+  end
+  worker:await()
+  t.eq(#assert(e:outcomes("jobs", "g", 1, 1000)), 600)
+  t.eq(claim(e, 1, { wait = 0 }), {})
+end)
+
+test("nats: who begins later reads a snapshot, not the whole log; a snapshot taken behind its back is noticed", REAL, function(t)
+  local group = require "core.engine.nats.group"
+  local before = group.KEEP
+  group.KEEP = 50
+  local _ <close> = setmetatable({}, { __close = function() group.KEEP = before end })
+  local server <close> = nats.start(t)
+  local a <close> = engine.open(server.url, {})
+  t.ok(a:publish("jobs", items(1, 200)))
+  local kept = claim(a, 1)
+  for _ = 1, 100 do t.eq(assert(a:settle(all(claim(a, 1)))), { true }) end
+  t.eq(a:settle(all(claim(a, 1), "dead")), { true })
+  stoke.sleep(0.3)
+  local b <close> = engine.open(server.url, {})
+  local counts = b:streams()[1].groups[1]
+  t.eq({ counts.done, counts.dead, counts.lent, counts.waiting }, { 100, 1, 1, 98 })
+  t.eq(b:settle(all(kept)), { true })
+  t.eq(a:settle(all(kept, "dead")), { false })
+  local rest = claim(b, 200)
+  t.eq(#rest, 98)
+end)
+
+test("nats: what a worker was to hand over when it died is published by another", REAL, function(t)
+  local machine = require "core.engine.machine"
+  local before = machine.HAND
+  machine.HAND = 0.3
+  local _ <close> = setmetatable({}, { __close = function() machine.HAND = before end })
+  local server <close> = nats.start(t)
+  local a = engine.open(server.url, {})
+  t.ok(a:publish("jobs", items(1, 2, "ada")))
+  local c = claim(a, 1)[1]
+  a.publish = function() return nil, { kind = "refused" } end -- it dies here
+  local handed = { stream = "next", id = "x", key = "ada", value = "handed", v = 1 }
+  t.ok(a:settle { { claim = c, state = "done", publish = { handed } } })
+  local e <close> = engine.open(server.url, {})
+  t.eq(claim(e, 1, { wait = 0 }), {}) -- the next of its key waits for what is handed over
+  t.eq(claim(e, 1)[1].id, "n2")
+  local list = e:read("next", 1, 10)
+  t.eq({ #list, list[1].id, list[1].value }, { 1, "x", "handed" })
+  a:close()
+end)
+
+test("nats: records of a newer stoke are refused", REAL, function(t)
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e:publish("jobs", items(1, 1)))
+  local conn <close> = connect(server.url)
+  local said = conn:ask({ { "stoke.i.jobs.later", "", "Stoke", '{"v":2,"id":"later"}' } }, 5)[1].data
+  t.match(said, '"seq":2')
+  local list, err = e:read("jobs", 1, 10)
+  t.eq({ list, err.kind }, { nil, "protocol" })
+  t.match(err.message, "newer stoke: its records have version 2, this one knows up to 1")
+end)
+
+test("nats: a server without room says so", REAL, function(t)
+  local server <close> = nats.start(t, "")
+  server:kill()
+  server.config = ("jetstream { store_dir: %q, max_file_store: 1MB }"):format(server.folder .. "/js")
+  server:again()
+  local e <close> = engine.open(server.url, {})
+  local ok, err
+  for i = 1, 20 do
+    ok, err = e:publish("jobs", { { id = tostring(i), value = ("x"):rep(100000), v = 1 } })
+    if not ok then break end
+  end
+  t.eq({ ok, err.kind }, { nil, "overloaded" })
+  t.match(err.hint, "raise the limits of JetStream")
+end)
+
+test("nats: every host is among the server's services", REAL, function(t)
+  local server <close> = nats.start(t)
+  local a <close> = engine.open(server.url, {})
+  local b <close> = engine.open(server.url, {})
+  local conn <close> = connect(server.url)
+  local sub = conn:subscribe("found", nil, 10)
+  local function found(subject)
+    conn:send({ { subject, "" } }, "found")
+    local list = {}
+    repeat
+      local got = sub:take(10, 0.3)
+      for _, m in ipairs(got) do list[#list + 1] = json.decode(m.data) end
+    until not got[1]
+    return list
+  end
+  local hosts = found "$SRV.PING"
+  t.eq({ #hosts, hosts[1].type, hosts[1].name }, { 2, "io.nats.micro.v1.ping_response", "stoke" })
+  t.ne(hosts[1].id, hosts[2].id)
+  t.eq(#found "$SRV.PING.other", 0)
+  t.eq(#found("$SRV.INFO.stoke." .. hosts[1].id), 1)
+  t.eq(found("$SRV.STATS.stoke." .. hosts[1].id)[1].type, "io.nats.micro.v1.stats_response")
+  t.ok(a and b)
+end)

@@ -1,0 +1,172 @@
+-- A secret leaves by no way: one test for each. What a model itself has said (an argument that it made up) and what a server
+-- answers to the script are data of a run: its journal and a cassette keep them, as they go on from them, and nothing else does.
+
+local test = require "stoke.test"
+local fs = require "stoke.fs"
+local http = require "stoke.http"
+local json = require "stoke.json"
+local leaks = require "leaks"
+
+local REAL <const> = { real = true, timeout = 60 }
+
+--- All files of a folder below, as one text.
+local function all_of(folder)
+  local out = {}
+  for _, entry in ipairs(fs.list(folder)) do
+    local path = folder .. "/" .. entry.name
+    out[#out + 1] = entry.type == "directory" and all_of(path) or entry.type == "file" and fs.read(path) or ""
+  end
+  return table.concat(out, "\n")
+end
+
+local function free_port()
+  local server <close> = http.serve { port = 0, handler = function() end }
+  return server.url:match ":(%d+)$"
+end
+
+--- The program ran as far as it was to.
+local function ran(t, result, code)
+  t.eq(result.code, code or 0, result.stderr)
+  return result
+end
+
+test("the log, as text and as JSON", REAL, function(t)
+  local place <close> = leaks.place()
+  t.eq(leaks.found(ran(t, place.run "use.lua").stderr), {})
+  place.env.STOKE_LOG_FORMAT = "json"
+  local said = ran(t, place.run "use.lua").stderr
+  t.eq(leaks.found(said), {})
+  t.contains(said, "[secret TOWN_API_KEY]")
+end)
+
+test("the log that is kept, and stoke logs", REAL, function(t)
+  local place <close> = leaks.place "true"
+  ran(t, place.run "use.lua")
+  local shown = ran(t, place.run("logs", "--json")).stdout
+  t.contains(shown, "it begins")
+  t.eq(leaks.found(shown), {})
+end)
+
+test("core text: words, hint and traceback of an error that ends the program, as JSON too", REAL, function(t)
+  local place <close> = leaks.place()
+  local crash = ran(t, place.run("use.lua", "crash"), 1).stderr
+  t.match(crash, "it ends with %[secret TOWN_API_KEY%] and %[redacted%]")
+  t.eq(leaks.found(crash), {})
+  t.eq(leaks.found(ran(t, place.run("use.lua", "refused"), 3).stderr), {})
+end)
+
+test("what STOKE_DEBUG=effect prints, and --trace FILE with its bodies", REAL, function(t)
+  local place <close> = leaks.place()
+  place.env.STOKE_DEBUG = "effect"
+  local debugged = ran(t, place.run("use.lua", "--trace", "trace.jsonl", "--trace-bodies")).stderr
+  t.match(debugged, "effect llm%.chat")
+  t.eq(leaks.found(debugged), {})
+  local written = place.read "trace.jsonl"
+  t.contains(written, "please fail")
+  t.eq(leaks.found((written:gsub("sesame%-plugh%-eight", ""))), {}) -- the model's own word, before the tool was called
+end)
+
+test("the file of traces with its requests, and stoke trace", REAL, function(t)
+  local place <close> = leaks.place "{ bodies = true }"
+  ran(t, place.run "use.lua")
+  local shown = ran(t, place.run("trace", "last", "--requests", "--logs")).stdout
+  t.contains(shown, "please fail")
+  t.eq(leaks.found(shown), {})
+  t.eq(leaks.found(all_of(place.path .. "/.stoke")), {})
+end)
+
+test("OTLP with its contents, and what is said of a collector that repeats its headers", REAL, function(t)
+  local place <close> = leaks.place()
+  local sent = {}
+  local collector <close> = http.serve { port = 0, handler = function(req, res)
+    sent[#sent + 1] = req.body
+    return res:reply(#sent == 1 and 401 or 200, {}, "the key " .. req.headers["x-team"] .. " is not known")
+  end }
+  place.env.OTEL_EXPORTER_OTLP_ENDPOINT, place.env.OTEL_EXPORTER_OTLP_HEADERS = collector.url, "x-team=team-plugh-ten"
+  place.env.OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT = "true"
+  place.env.OTEL_BSP_SCHEDULE_DELAY, place.env.OTEL_BSP_MAX_EXPORT_BATCH_SIZE = "10", "4"
+  local said = ran(t, place.run "use.lua").stderr
+  local all = table.concat(sent)
+  t.contains(all, "gen_ai.input.messages")
+  t.eq(leaks.found(all), {})
+  t.contains(said, "spans do not reach")
+  t.ok(not said:find("plugh-ten", 1, true), said)
+end)
+
+test("figures", REAL, function(t)
+  local place <close> = leaks.place()
+  local port = free_port()
+  local shown = ran(t, place.run("use.lua", "--metrics", port, "figures", port)).stdout
+  t.contains(shown, 'asked_total{key="[secret TOWN_API_KEY]"} 1')
+  t.eq(leaks.found(shown), {})
+end)
+
+test("the journal of a run: what it goes on from, and not what was planted beside that", REAL, function(t)
+  local place <close> = leaks.place()
+  ran(t, place.run("run", "--durable=one", "use.lua"))
+  fs.write(place.path .. "/use.lua", "") -- the source itself is kept, with what is written in it
+  local rows = {}
+  ran(t, place.run("export", "one", "one.run"))
+  for line in place.read("one.run"):gmatch "[^\n]+" do
+    if not line:find '"source"' then rows[#rows + 1] = line end
+  end
+  local kept = table.concat(rows, "\n")
+  t.contains(kept, "[secret TOWN_API_KEY]")
+  t.eq(leaks.found(kept), { "argument of a tool", "header of a request", "secret in a query" }) -- as the server said them
+end)
+
+test("an answer of a run that repeats a secret variable is kept by its name, and replayed with what it is then", REAL, function(t)
+  local place <close> = leaks.place()
+  fs.write(place.path .. "/use.lua", [[
+local stoke = require "stoke"
+stoke.main(function() print(stoke.chat { model = "m", prompt = "tell " .. stoke.env.get "TOWN_API_KEY" }.message.content) end)
+]])
+  t.eq(ran(t, place.run("run", "--durable=one", "use.lua")).stdout, "you said tell variable-plugh-three\n")
+  place.env.TOWN_API_KEY = "another-plugh"
+  local replayed = ran(t, place.run("replay", "one"))
+  t.contains(replayed.stdout, "you said tell another-plugh")
+  t.eq(leaks.found(all_of(place.path .. "/.stoke")), {})
+end)
+
+test("a cassette, which is found again by another value of the variable", REAL, function(t)
+  local place <close> = leaks.place()
+  fs.write(place.path .. "/c_test.lua", ([[
+local test, stoke = require "stoke.test", require "stoke"
+test("asks", { cassette = true }, function(t)
+  t.match(stoke.chat { model = "m", prompt = "tell " .. stoke.env.get "TOWN_API_KEY" }.message.content, "^you said tell ")
+  t.eq(select(2, stoke.try(stoke.chat, { model = "m", prompt = "please fail" })).kind, "auth")
+  stoke.try(stoke.http.get, "%s/x?token=query-plugh-five", { headers = { Authorization = "Bearer script-plugh-six" } })
+end)
+]]):format(place.server.url))
+  ran(t, place.run("test", "--record", "c_test.lua"))
+  local tape = all_of(place.path .. "/cassettes")
+  t.contains(tape, "you said tell [secret TOWN_API_KEY]")
+  t.eq(leaks.found(tape), {})
+  place.env.TOWN_API_KEY = "another-plugh"
+  ran(t, place.run("test", "c_test.lua"))
+end)
+
+test("what a client of stoke serve is told of an error", REAL, function(t)
+  local place <close> = leaks.place()
+  fs.write(place.path .. "/served.lua", 'require "stoke".agent { name = "bot", model = "m" }')
+  local proc = require "stoke.proc"
+  local child <close> = proc.spawn { argv = { require "core.about".executable(), "serve", "served.lua", "--port", "0" },
+    cwd = place.path, env = place.env, env_allow = require "binary".PASSED_ON, stderr = "merge" }
+  local url
+  for line in child:lines() do
+    url = line:match "^http://%S+"
+    if url then break end
+  end
+  local ask = { model = "bot", stream = false, messages = { { role = "user", content = "please fail" } } }
+  local native = http.post(url .. "/api/chat", { json = ask, raise = false })
+  t.contains(native.body, "not known")
+  t.eq(leaks.found(native.body .. http.post(url .. "/v1/chat/completions", { json = ask, raise = false }).body), {})
+end)
+
+test("what was learned is bounded", function(t)
+  local redact = require "core.redact"
+  for i = 1, 10 * redact.MOST do redact.learn(("number-plugh-%06d"):format(i)) end
+  t.eq(redact.known(("number-plugh-%06d"):format(1)), "number-plugh-000001")
+  t.eq(redact.known(json.encode { ("number-plugh-%06d"):format(10 * redact.MOST) }), '["[redacted]"]')
+  redact.forget()
+end)

@@ -42,6 +42,7 @@ local WORDS = {
   ["focusgroup.lua"] = { "Fresh fish.", "Fish, fresh." },
   ["notes.lua"] = { "tests/agents/research", "When?" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
+  ["pipeline.lua"] = { "tests/agents/pipeline", "--engine", "local::memory:" },
   ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
@@ -274,6 +275,18 @@ test("extract: reads standard input; a type it does not know is a mistake in its
     t.eq(run("agents/extract.lua", "--sim", "README.md", "-f", fields).code, 2, fields)
   end
   t.eq(run("agents/extract.lua", "/nonexistent/x", "--sim", "-f", "a=string").code, 1)
+end)
+
+test("pipeline: letters become a table; what was asked is not asked again, and --again makes it anew", { real = true }, function(t)
+  local place <close> = folder()
+  local words = { "tests/agents/pipeline", "-o", place.path .. "/letters.csv", "--engine", "local:" .. place.path .. "/q.db" }
+  golden(t, "pipeline", scripted("pipeline", words), { { place.path, "PLACE" } })
+  local made = fs.read(place.path .. "/letters.csv")
+  t.eq(made, "file,from,subject,amount\r\nacme.txt,Acme Works,a missing hose,1250\r\nbolt.txt,Bolt & Sons,the new catalogue,\r\n")
+  t.match(scripted("pipeline", words).stdout, "^2 letters, 0 calls, 1 failed")
+  words[#words + 1] = "--again"
+  t.match(scripted("pipeline", words).stdout, "^2 letters, 0 calls, 1 failed")
+  t.eq(fs.read(place.path .. "/letters.csv"), made)
 end)
 
 local QUESTION = "When and for how much do we get to the island?"

@@ -48,6 +48,9 @@ class Now {
   draw() {
     if (!this.seen || this.app.shown !== this) return;
     const { seen, dirty } = this;
+    const atWork = [...new Set(allLanes(seen.pool).flatMap((lane) => lane.calls.map((call) => call.agent)))].sort().join("\n");
+    if (this.atWork !== atWork) dirty.add("agents");
+    this.atWork = atWork;
     if (dirty.has("host") || dirty.has("speeds") || dirty.has("pool")) this.drawTiles(seen.host, seen.pool, seen.speeds);
     if (dirty.has("pool")) this.drawPool(seen.pool);
     if (dirty.has("agents")) this.drawAgents(seen.agents);
@@ -118,8 +121,9 @@ class Now {
   // ---- agents, cache, errors --------------------------------------------------------------------------------------------------
 
   drawAgents(agents) {
+    const atWork = new Set(this.atWork.split("\n"));
     put(this.agents.note, agents.length ? String(agents.length) : "");
-    const rows = agents.map((agent) => el("tr", {}, el("td", {}, el("b", {}, agent.name), agent.busy && [" ", pill("busy", agent.busy > 1 ? `${agent.busy} in a turn` : "in a turn")]),
+    const rows = agents.map((agent) => el("tr", {}, el("td", {}, el("b", {}, agent.name), (agent.busy || atWork.has(agent.name)) && [" ", pill("busy", agent.busy > 1 ? `${agent.busy} at work` : "at work")]),
       el("td", { class: "soft wide" }, agent.model ?? ""), el("td", { class: "num" }, agent.sessions ?? "–"), el("td", { class: "num" }, agent.runs ? numberText(agent.runs) : "–"),
       el("td", { class: "num wide" }, agent.runs ? `${numberText(agent.input_tokens)} + ${numberText(agent.output_tokens)}` : "–"),
       el("td", { class: `num${agent.failed ? " bad" : ""}` }, agent.failed || "–"), el("td", { class: "num soft" }, agent.newest ? agoText(agent.newest) : "")));
@@ -153,6 +157,8 @@ class Now {
 
 // How long something lasts already: to a tenth, so that the numbers do not flicker.
 const waitText = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : durationText(seconds));
+
+const allLanes = (pool) => [...pool.servers.flatMap((server) => server.lanes), ...pool.others];
 
 const whose = (call) => `${call.agent ?? call.task?.replace(/^.*\//, "") ?? "?"}${call.program ? ` #${call.program}` : ""}`;
 

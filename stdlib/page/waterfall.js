@@ -1,6 +1,6 @@
 // When each part of a run was at work: a tree of rows, each with a bar of its waits and its work.
 
-// Waits between pieces of work that are longer than this part of all work are drawn short, with a mark.
+// Waits between pieces of work that are longer than this part of all work, and than so many seconds, are drawn short, with a mark.
 const GAP_PART = 0.25;
 const GAP_SHOWN = 0.05;
 const GAP_LEAST = 1;
@@ -41,9 +41,9 @@ class TimeScale {
       work += Math.max(0, end - Math.max(at, reached));
       reached = Math.max(reached, end);
     }
-    const shown = work * GAP_SHOWN;
-    return free.filter(([from, to]) => work > 0
-      && to - from > Math.max(GAP_LEAST, work * GAP_PART)).map(([from, to]) => ({ from, to, cut: to - from - shown }));
+    const long = free.filter(([from, to]) => work > 0 && to - from > Math.max(GAP_LEAST, work * GAP_PART));
+    const left = long.reduce((sum, [from, to]) => sum - (to - from), this.last - this.first);
+    return long.map(([from, to]) => ({ from, to, cut: to - from - left * GAP_SHOWN }));
   }
 
   at(moment) {

@@ -8,8 +8,8 @@
 --- An engine carries, it decides nothing: what an item is, how often it is tried and in which bytes its value stands is said above
 --- it. Its words are the contract of every file of lua/engine/ (tests/queue/battery.lua asks for each of them):
 ---
---- **Stream**: items in an order. Their offsets are whole numbers from 1 that grow; there may be gaps. The id of an item is known in
---- its stream for ever, also after its value was trimmed: publishing it again is no error, and does nothing.
+--- **Stream**: items in an order. Their offsets are whole numbers from 1 that grow; there may be gaps. The id of an item is
+--- known in its stream for ever, also after its value was trimmed: publishing it again is no error, and does nothing.
 ---
 --- **Group**: readers who share the work on a stream: each item is done once by the group. An item is lent to one reader by a
 --- **claim**, for a lease of seconds by the engine's clock, and fenced by a whole number that is higher with each claim. A claim is

@@ -116,8 +116,11 @@ local function tell(a, report)
   if report.rows == 0 and report.stopped then return end -- it did not begin
   if a.json then print_json(report) else stdio.err(reports.text(report, a.file)) end
   if report.left > 0 or report.stopped then
-    stdio.err(("stoke batch %s --resume%s%s goes on\n"):format(show.word(a.file), a.name and " --name " .. show.word(a.name) or "",
-      a.output and " -o " .. show.word(a.output) or ""))
+    local again = ("stoke batch %s --resume"):format(show.word(a.file))
+    for _, name in ipairs { "name", "engine", "output" } do
+      if a[name] then again = ("%s --%s %s"):format(again, name, show.word(a[name])) end
+    end
+    stdio.err(again .. " goes on\n")
   end
 end
 

@@ -41,7 +41,7 @@ View.__index = View
 function M.new(options)
   options = options or {}
   return setmetatable({ id = "approvals", kind = "approvals", title = "Approvals", store = options.store, idle = options.idle,
-    turn = channel.semaphore(1), kept = { list = {}, runs = {}, due = 0 }, decided = json.array(), shown = nil, looks = {} }, View)
+    turn = channel.semaphore(1), kept = { list = {}, runs = {}, due = 0 }, decided = json.array(), shown = nil }, View)
 end
 
 -- ---- what is asked, as a text ---------------------------------------------------------------------------------------------------

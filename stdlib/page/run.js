@@ -109,6 +109,7 @@ class RunPage {
 
   // The files have changed: what has come since, and what had no outcome yet.
   async refresh() {
+    if (this.kind === "trace" && this.about?.state !== "open") return; // it has ended
     if (!this.about || this.asking) {
       this.again = this.asking;
       return;

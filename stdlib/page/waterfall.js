@@ -133,12 +133,20 @@ function flatten(items, depth, out) {
 function treeOfSpans(spans) {
   const out = spans.map((row) => ({ row, depth: row.depth, key: row.id,
     about: row.about ? `${row.name} ${row.about}` : row.name }));
+  const around = []; // of the span at hand, outermost first
+  const close = (depth, at) => {
+    while (around.length > 0 && around.at(-1).depth >= depth) {
+      const item = around.pop();
+      item.last = at;
+      if (item.last > item.first) item.group = item.key;
+    }
+  };
   out.forEach((item, i) => {
+    close(item.depth, i);
     item.first = i + 1;
-    item.last = out.findIndex((other, j) => j > i && other.depth <= item.depth);
-    if (item.last < 0) item.last = out.length;
-    if (item.last > item.first) item.group = item.key;
+    around.push(item);
   });
+  close(0, out.length);
   return out;
 }
 

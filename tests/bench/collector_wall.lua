@@ -1,7 +1,8 @@
 -- What spans that are sent cost a run in seconds, beside a real model: the same run by four processes in turn, of which one sends
 -- none, and the others to a collector that is down, that answers after twenty seconds, and that refuses. Rounds are in an order
--- drawn by chance; what is told is the median of the ratios within a round, and its interval by bootstrap.
---   stoke tests/bench/collector_wall.lua ENDPOINT MODEL [ROUNDS]
+-- drawn by chance; what is told is the median of the ratios within a round, and its interval by bootstrap; and, as a busy machine
+-- drowns a hundredth of a second, the processor time of a run above that without spans.
+--   stoke tests/bench/collector_wall.lua ENDPOINT MODEL [SECONDS]
 local stoke = require "stoke"
 
 local http, proc, rand = stoke.http, stoke.proc, stoke.rand
@@ -17,20 +18,21 @@ local function work(endpoint, model)
   bot:run "Say something"
   print "ready"
   while io.read() do
-    local began = stoke.time.monotonic()
+    local began, spent = stoke.time.monotonic(), os.clock()
     local text = bot:run("Say something").text
     note:call { text = text }
     bot:run "And again"
-    print(stoke.time.monotonic() - began)
+    print(stoke.time.monotonic() - began, os.clock() - spent)
   end
 end
 
 local function child(name, endpoint, model, collector)
-  local process = proc.spawn { argv = { stoke.env.get "STOKE_BIN" or "stoke", arg[0], "child", endpoint, model }, stderr = "inherit",
+  local argv = { stoke.env.get "STOKE_BIN" or "stoke", arg[0], "child", endpoint, model }
+  local process = proc.spawn { argv = argv, stderr = "inherit",
     env = { OTEL_EXPORTER_OTLP_ENDPOINT = collector, PATH = stoke.env.get "PATH" } }
   local lines = process:lines()
   assert(lines() == "ready", name .. " does not begin")
-  return { name = name, process = process, lines = lines, seconds = {} }
+  return { name = name, process = process, lines = lines, seconds = {}, cpu = {} }
 end
 
 local function median(list)
@@ -63,7 +65,7 @@ end
 
 stoke.main(function(args)
   if args[1] == "child" then return work(args[2], args[3]) end
-  local endpoint, model, rounds = args[1], args[2], tonumber(args[3] or 100)
+  local endpoint, model, seconds = args[1], args[2], tonumber(args[3] or 300)
   local slow, refusing = collectors()
   local _ <close> = setmetatable({}, { __close = function()
     slow:close()
@@ -72,11 +74,14 @@ stoke.main(function(args)
   local off = child("none", endpoint, model)
   local list = { off, child("off again", endpoint, model), child("down", endpoint, model, "http://127.0.0.1:9"),
     child("slow", endpoint, model, slow.url), child("refusing", endpoint, model, refusing.url) }
-  for round = 1, rounds do
+  local began, rounds = stoke.time.monotonic(), 0
+  while stoke.time.monotonic() - began < seconds do
+    rounds = rounds + 1
     local order = rand.shuffle(table.move(list, 1, #list, 1, {}))
     for _, one in ipairs(order) do
       one.process:write "\n"
-      one.seconds[round] = tonumber(one.lines())
+      local took, cpu = one.lines():match "(%S+)%s+(%S+)"
+      one.seconds[rounds], one.cpu[rounds] = tonumber(took), tonumber(cpu)
     end
   end
   print(("a run without spans: %.3f s (median of %d)"):format(median(off.seconds), rounds))
@@ -84,7 +89,8 @@ stoke.main(function(args)
     local ratios = {}
     for round = 1, rounds do ratios[round] = list[i].seconds[round] / off.seconds[round] end
     local low, high = interval(ratios)
-    print(("%-10s %.4f of it (95 %%: %.4f to %.4f)"):format(list[i].name, median(ratios), low, high))
+    print(("%-10s %.4f of it (95 %%: %.4f to %.4f), processor %+.2f ms of %.2f"):format(list[i].name, median(ratios), low, high,
+      (median(list[i].cpu) - median(off.cpu)) * 1e3, median(off.cpu) * 1e3))
   end
   for _, one in ipairs(list) do one.process:close() end
 end)

@@ -215,6 +215,7 @@ await run({
     const page = await at("/run/trip-waits", ".spans .span", WIDE, store);
     await page.until(() => document.querySelector(".run-title .pill").textContent === "left");
     assert((await page.text(".banner .command code")) === "stoke resume trip-waits", "how it goes on");
+    assert(await page.run(() => document.querySelector(".gap-mark") !== null), "the time in which nothing was at work is short");
     await page.run(() => { location.hash = "#/runs/run/trip-oslo/transcript"; });
     await page.until(() => document.querySelectorAll(".message").length === 5);
     await page.press("Escape");

@@ -19,7 +19,6 @@ local count = 0
 local Shown = {}
 Shown.__index = Shown
 Shown.__close = function(shown) shown.page:close() end
-Shown.ask, Shown.order = nil, nil
 
 --- A page of this host in memory, without a world.
 local function open(options)

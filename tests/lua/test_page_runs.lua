@@ -144,6 +144,18 @@ test("a run is its heading and its records: where each is in the run, when, how 
   t.near(by_name["sleep 90 s"].at + 90, held.store:find("trip-7").changed - shown.run.begun, 1)
 end)
 
+test("an answer from the cache says so, and takes no part of the time that it took when it was made", function(t)
+  local view = place(t, function()
+    for _ = 1, 2 do stoke.chat { model = "qwen2.5:3b", prompt = "And?", options = { temperature = 0 }, cache = true } end
+  end)
+  local calls = {}
+  for _, row in ipairs(view:look({ run = "trip-7" }).records) do
+    if row.call then calls[#calls + 1] = row end
+  end
+  t.eq({ calls[1].cached, calls[1].prefill ~= nil }, { nil, true })
+  t.eq({ calls[2].cached, calls[2].prefill, calls[2].decode }, { "exact" })
+end)
+
 test("of a long run pages are read, and of what is long only its beginning", function(t)
   local held <close> = kept.store(t)
   kept.run(held.store, "long", function()

@@ -214,6 +214,14 @@ test("a disk that is full ends the keeping, says so, and the run goes on", { rea
   do local seen <close> = span.enter("work", "after") end -- luacheck: ignore
 end)
 
+test("traces of two durable runs are compared by their workflow: each run has an id of its own", function(t)
+  local function trace(id, seconds)
+    return trees.of { id = id, spans = { { id = id, name = "run", about = id, workflow = "trip", start = 0, seconds = seconds } } }
+  end
+  local difference = compare.of(trace("a1", 1), trace("b2", 3))
+  t.eq({ #difference.new, #difference.gone, difference.changes[1].path }, { 0, 0, "run trip" })
+end)
+
 test("requests are kept where they are asked for, without what is secret by its name", function(t)
   local path, _ <close> = keeping(t, { bodies = true })
   local undo <close> = setmetatable({}, { __close = function() span.bodies = true end }) -- luacheck: ignore

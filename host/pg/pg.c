@@ -222,9 +222,9 @@ static void step(uv_work_t *work) {
     return;
   }
   /* A dead peer is noticed within a quarter of a minute; what the URL says comes behind, and wins. */
-  static const char *const keys[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                                     "tcp_user_timeout", "dbname",              "client_encoding",
-                                     "fallback_application_name", NULL};
+  static const char *const keys[] = {
+      "keepalives_idle", "keepalives_interval", "keepalives_count",          "tcp_user_timeout",
+      "dbname",          "client_encoding",     "fallback_application_name", NULL};
   const char *values[] = {"10", "3", "3", "20000", c->url, "UTF8", "stoke", NULL};
   c->conn = libpq.connectStartParams(keys, values, 1);
   c->polling = c->conn && libpq.status(c->conn) != CONNECTION_BAD ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;

@@ -31,10 +31,10 @@ struct pg_job {
   unsigned statements; /* of them `results` has room */
   bool once;           /* they are not prepared */
 
-  struct err err;  /* kind NULL: it is done */
+  struct err err;   /* kind NULL: it is done */
   char sqlstate[6]; /* of the server, else "" */
-  bool unsure;     /* it was sent, and no answer came: it may have been done */
-  void **results;  /* PGresult; the owner gives them back with pg_results_free */
+  bool unsure;      /* it was sent, and no answer came: it may have been done */
+  void **results;   /* PGresult; the owner gives them back with pg_results_free */
 
   struct pg_job *next; /* of those under way; the connection's */
   unsigned answered;
@@ -94,8 +94,9 @@ struct pg_wait {
 /* The oldest payload, in the caller's hands (pg_note_free); NULL = none. *lost: some were dropped, since there were too many. */
 char *pg_take(struct pg *c, bool *lost);
 void pg_note_free(struct pg *c, char *note);
-bool pg_pending(const struct pg *c);                   /* pg_take would return one, or lost */
-bool pg_await(struct pg *c, struct pg_wait *wait);     /* false = somebody waits already; called once, also when it is lost */
+bool pg_pending(const struct pg *c); /* pg_take would return one, or lost */
+bool pg_await(struct pg *c,
+              struct pg_wait *wait); /* false = somebody waits already; called once, also when it is lost */
 void pg_forget(struct pg *c, struct pg_wait *wait);
 
 #endif

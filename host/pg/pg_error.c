@@ -54,7 +54,8 @@ void pg_connect_error(PGconn *conn, struct err *e) {
     hint = reasons[i].hint;
     break;
   }
-  if (conn && libpq.connectionNeedsPassword(conn)) kind = "auth", hint = "give a password: in the URL, PGPASSWORD, or ~/.pgpass";
+  if (conn && libpq.connectionNeedsPassword(conn))
+    kind = "auth", hint = "give a password: in the URL, PGPASSWORD, or ~/.pgpass";
   err_set(e, kind, 0, "%s", text);
   e->hint = hint;
 }
@@ -87,7 +88,8 @@ void pg_result_error(const PGresult *r, struct err *e, char sqlstate[6]) {
     hint = states[i].hint;
     break;
   }
-  err_set(e, kind, 0, "PostgreSQL: %s%s%s", text ? text : "an error without words", detail ? ": " : "", detail ? detail : "");
+  err_set(e, kind, 0, "PostgreSQL: %s%s%s", text ? text : "an error without words", detail ? ": " : "",
+          detail ? detail : "");
   e->hint = hint;
 }
 

@@ -22,7 +22,8 @@ static bool steps_room(struct pg *c, size_t more) {
 }
 
 static void await_step(struct pg *c, enum pg_kind kind, struct pg_statement *s, struct pg_job *job) {
-  c->steps[(c->step_first + c->step_count++) % c->step_size] = (struct pg_step){.kind = kind, .statement = s, .job = job};
+  c->steps[(c->step_first + c->step_count++) % c->step_size] =
+      (struct pg_step){.kind = kind, .statement = s, .job = job};
 }
 
 void pg_steps_free(struct pg *c) {

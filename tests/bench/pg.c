@@ -40,7 +40,7 @@ static char *array(int n, const char *same, const PGresult *r, int column) {
 
 static void settle(PGconn *c, const char *stream, const char *group, const PGresult *r) {
   int n = PQntuples(r);
-  char *values[] = {array(n, stream, NULL, 0), array(n, group, NULL, 0), array(n, NULL, r, 0), array(n, NULL, r, 5),
+  char *values[] = {array(n, stream, NULL, 0), array(n, group, NULL, 0), array(n, NULL, r, 0),  array(n, NULL, r, 5),
                     array(n, "done", NULL, 0), array(n, "x", NULL, 0),   array(n, "0", NULL, 0)};
   PQclear(ask(c, "settle", 7, (const char *const *)values));
   for (size_t i = 0; i < 7; i++) free(values[i]);

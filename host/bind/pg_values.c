@@ -43,7 +43,7 @@ static void put_param(struct out *o, const char *bytes, size_t len, int32_t form
   put(o, "", 1);
 }
 
-/* --- arrays: in the binary form, which tells the server their type ------------------------------------------------------------ */
+/* --- arrays: in the binary form, which tells the server their type ------------------------------------------------ */
 
 enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25, OID_FLOAT8 = 701 };
 
@@ -122,7 +122,7 @@ static void put_array(struct out *o, int index) {
   put(o, "", 1);
 }
 
-/* --- parameters: numbers and booleans as text, whose type the statement says; strings as their bytes ------------------------------ */
+/* --- parameters: numbers and booleans as text, whose type the statement says; strings as their bytes -------------- */
 
 static void put_value(struct out *o, int index, int place) {
   lua_State *L = o->L;
@@ -192,7 +192,7 @@ size_t pg_pack(lua_State *L, int index, unsigned *statements) {
   return o.size;
 }
 
-/* --- results ------------------------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 static void push_value(lua_State *L, const void *result, size_t row, size_t column) {
   struct pg_value v;

@@ -7,7 +7,7 @@
 
 static void advance(struct pg *c);
 
-/* --- the end ---------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void free_when_over(struct pg *c) {
   struct host *h = c->host;
@@ -129,7 +129,7 @@ int pg_server(const struct pg *c) {
   return c->conn ? libpq.serverVersion(c->conn) : 0;
 }
 
-/* --- the socket ------------------------------------------------------------------------------------------------------------- */
+/* --- the socket --------------------------------------------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t *uv, int status, int events) {
   struct pg *c = CONTAINER_OF(uv, struct pg_poll, uv)->owner;
@@ -162,7 +162,7 @@ bool pg_watch(struct pg *c, int events) {
   return true;
 }
 
-/* --- making it -------------------------------------------------------------------------------------------------------------- */
+/* --- making it ---------------------------------------------------------------------------------------------------- */
 
 static void no_notice(void *ud, const PGresult *r) {
   (void)ud, (void)r; /* "relation exists, skipping" is nothing to write to standard error */
@@ -279,7 +279,7 @@ struct pg *pg_open(struct host *h, const struct pg_options *o, struct pg_job *jo
   return c;
 }
 
-/* --- the time for an answer, and notifications ---------------------------------------------------------------------------------- */
+/* --- the time for an answer, and notifications -------------------------------------------------------------------- */
 
 bool pg_pending(const struct pg *c) {
   return c->notes || c->notes_lost;

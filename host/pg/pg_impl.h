@@ -22,8 +22,8 @@ struct pg_statement {
 
 #define PG_PREPARED_MAX 256
 
-/* What answers are awaited for, in their order: a statement's preparation with the synchronisation behind it, a job's statements
- * with theirs. */
+/* What answers are awaited for, in their order: a statement's preparation with the synchronisation behind it, a job's
+ * statements with theirs. */
 enum pg_kind { PG_PREPARE, PG_EXECUTE, PG_SYNC };
 
 struct pg_step {

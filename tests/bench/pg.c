@@ -1,9 +1,10 @@
-/* pg.c - the yardstick of queues in PostgreSQL: bare libpq, one connection, one question after another, the same functions.
+/* pg.c - the yardstick of queues in PostgreSQL: bare libpq, one connection, one question after another, the same
+ * functions.
  *
  *   pg URL STREAM GROUP N COUNT
  *
- * claims COUNT items, N at a time, and settles them with one statement; prints claims_s=, p50_ms= of a claim. Without libpq's headers
- * it prints nothing. */
+ * claims COUNT items, N at a time, and settles them with one statement; prints claims_s=, p50_ms= of a claim. Without
+ * libpq's headers it prints nothing. */
 #ifdef HAVE_LIBPQ
 #include <libpq-fe.h>
 #include <stdio.h>

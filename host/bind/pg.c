@@ -83,7 +83,7 @@ static struct call *new_call(struct host *h, const struct op_class *cls, size_t 
   return c;
 }
 
-/* --- connecting ---------------------------------------------------------------------------------------------------------------- */
+/* --- connecting --------------------------------------------------------------------------------------------------- */
 
 static int push_conn(lua_State *L, struct op *op) {
   struct call *c = call_of(op);
@@ -131,7 +131,7 @@ static int l_connect(lua_State *L) {
   return op_await(L, &c->op);
 }
 
-/* --- jobs ---------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
 
 static int push_results(lua_State *L, struct op *op) {
   struct call *c = call_of(op);
@@ -143,9 +143,9 @@ static int push_results(lua_State *L, struct op *op) {
 /* A wait that is cancelled leaves its job with the server: its answer is dropped when it comes. */
 static const struct op_class run_class = {"pg.run", push_results, NULL, free_call};
 
-/* c:run({ { statement, parameter, ... }, ... }, once?) -> results. All of them or none, in one round trip. A parameter is nil, a
- * boolean, a number, a string (its bytes), or { array = "text" | "bytea" | "bigint" | "float8", n = COUNT, ... }; a statement has a
- * field n where its last parameters are nil. once: not prepared. */
+/* c:run({ { statement, parameter, ... }, ... }, once?) -> results. All of them or none, in one round trip. A parameter
+ * is nil, a boolean, a number, a string (its bytes), or { array = "text" | "bytea" | "bigint" | "float8", n = COUNT,
+ * ... }; a statement has a field n where its last parameters are nil. once: not prepared. */
 static int conn_run(lua_State *L) {
   op_enter(L, "pg.run");
   struct pg *conn = check_conn(L);
@@ -162,7 +162,7 @@ static int conn_run(lua_State *L) {
   return op_await(L, &c->op);
 }
 
-/* --- notifications --------------------------------------------------------------------------------------------------------------- */
+/* --- notifications ------------------------------------------------------------------------------------------------ */
 
 struct note_op {
   struct op op;
@@ -225,8 +225,8 @@ static void note_free(struct op *op) {
 
 static const struct op_class note_class = {"pg.next", note_push, note_cancel, note_free};
 
-/* c:next(seconds | nil) -> payload of a notification, false when the time is up; were some lost? nil and an error when the
- * connection is. */
+/* c:next(seconds | nil) -> payload of a notification, false when the time is up; were some lost? nil and an error when
+ * the connection is. */
 static int conn_next(lua_State *L) {
   op_enter(L, "pg.next");
   struct pg *conn = check_conn(L);
@@ -251,7 +251,7 @@ static int conn_next(lua_State *L) {
   return op_await(L, &o->op);
 }
 
-/* --- the rest -------------------------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 static int conn_alive(lua_State *L) {
   struct pg **box = luaL_checkudata(L, 1, PG_TYPE);

@@ -18,7 +18,8 @@ struct out {
 static void *put(struct out *o, const void *bytes, size_t len) {
   if (o->room - o->size < len) {
     size_t room = o->room * 2 + len;
-    if (room > PG_REQUEST_MAX * 2) err_argument(o->L, "more than %zu MB in one request to PostgreSQL", PG_REQUEST_MAX >> 20);
+    if (room > PG_REQUEST_MAX * 2)
+      err_argument(o->L, "more than %zu MB in one request to PostgreSQL", PG_REQUEST_MAX >> 20);
     char *grown = lua_newuserdatauv(o->L, room, 0);
     memcpy(grown, o->bytes, o->size);
     lua_replace(o->L, o->slot);
@@ -42,7 +43,7 @@ static void put_param(struct out *o, const char *bytes, size_t len, int32_t form
   put(o, "", 1);
 }
 
-/* --- arrays: in the binary form, which tells the server their type ------------------------------------------------------------ */
+/* --- arrays: in the binary form, which tells the server their type ------------------------------------------------ */
 
 enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25, OID_FLOAT8 = 701 };
 
@@ -74,7 +75,9 @@ static void put_element(struct out *o, uint32_t type, lua_Integer place) {
     put_net(o, UINT32_MAX);
     return;
   }
-  bool fits = type == OID_INT8 ? lua_isinteger(L, -1) : type == OID_FLOAT8 ? lua_type(L, -1) == LUA_TNUMBER : lua_type(L, -1) == LUA_TSTRING;
+  bool fits = type == OID_INT8     ? lua_isinteger(L, -1)
+              : type == OID_FLOAT8 ? lua_type(L, -1) == LUA_TNUMBER
+                                   : lua_type(L, -1) == LUA_TSTRING;
   if (!fits) err_argument(L, "element %d of an array is a %s", (int)place, luaL_typename(L, -1));
   if (type == OID_INT8) {
     put_net64(o, (uint64_t)lua_tointeger(L, -1));
@@ -92,7 +95,8 @@ static void put_element(struct out *o, uint32_t type, lua_Integer place) {
 static void put_array(struct out *o, int index) {
   lua_State *L = o->L;
   lua_getfield(L, index, "array");
-  if (lua_type(L, -1) != LUA_TSTRING) err_argument(L, "a parameter that is a table is { array = TYPE, n = COUNT, ... }");
+  if (lua_type(L, -1) != LUA_TSTRING)
+    err_argument(L, "a parameter that is a table is { array = TYPE, n = COUNT, ... }");
   uint32_t type = element_type(L, lua_tostring(L, -1));
   lua_getfield(L, index, "n");
   lua_Integer n = lua_tointeger(L, -1);
@@ -118,7 +122,7 @@ static void put_array(struct out *o, int index) {
   put(o, "", 1);
 }
 
-/* --- parameters: numbers and booleans as text, whose type the statement says; strings as their bytes ------------------------------ */
+/* --- parameters: numbers and booleans as text, whose type the statement says; strings as their bytes -------------- */
 
 static void put_value(struct out *o, int index, int place) {
   lua_State *L = o->L;
@@ -150,7 +154,7 @@ static void put_value(struct out *o, int index, int place) {
 
 static void put_statement(struct out *o, int index) {
   lua_State *L = o->L;
-  size_t len;
+  size_t len = 0;
   lua_rawgeti(L, index, 1);
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
   if (!text || strlen(text) != len) err_argument(L, "a job is an array of { statement, parameter, ... }");
@@ -188,7 +192,7 @@ size_t pg_pack(lua_State *L, int index, unsigned *statements) {
   return o.size;
 }
 
-/* --- results ------------------------------------------------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 static void push_value(lua_State *L, const void *result, size_t row, size_t column) {
   struct pg_value v;

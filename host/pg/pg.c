@@ -7,7 +7,7 @@
 
 static void advance(struct pg *c);
 
-/* --- the end ---------------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void free_when_over(struct pg *c) {
   struct host *h = c->host;
@@ -129,7 +129,7 @@ int pg_server(const struct pg *c) {
   return c->conn ? libpq.serverVersion(c->conn) : 0;
 }
 
-/* --- the socket ------------------------------------------------------------------------------------------------------------- */
+/* --- the socket --------------------------------------------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t *uv, int status, int events) {
   struct pg *c = CONTAINER_OF(uv, struct pg_poll, uv)->owner;
@@ -162,7 +162,7 @@ bool pg_watch(struct pg *c, int events) {
   return true;
 }
 
-/* --- making it -------------------------------------------------------------------------------------------------------------- */
+/* --- making it ---------------------------------------------------------------------------------------------------- */
 
 static void no_notice(void *ud, const PGresult *r) {
   (void)ud, (void)r; /* "relation exists, skipping" is nothing to write to standard error */
@@ -222,9 +222,9 @@ static void step(uv_work_t *work) {
     return;
   }
   /* A dead peer is noticed within a quarter of a minute; what the URL says comes behind, and wins. */
-  static const char *const keys[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                                     "tcp_user_timeout", "dbname",              "client_encoding",
-                                     "fallback_application_name", NULL};
+  static const char *const keys[] = {
+      "keepalives_idle", "keepalives_interval", "keepalives_count",          "tcp_user_timeout",
+      "dbname",          "client_encoding",     "fallback_application_name", NULL};
   const char *values[] = {"10", "3", "3", "20000", c->url, "UTF8", "stoke", NULL};
   c->conn = libpq.connectStartParams(keys, values, 1);
   c->polling = c->conn && libpq.status(c->conn) != CONNECTION_BAD ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;
@@ -279,7 +279,7 @@ struct pg *pg_open(struct host *h, const struct pg_options *o, struct pg_job *jo
   return c;
 }
 
-/* --- the time for an answer, and notifications ---------------------------------------------------------------------------------- */
+/* --- the time for an answer, and notifications -------------------------------------------------------------------- */
 
 bool pg_pending(const struct pg *c) {
   return c->notes || c->notes_lost;

@@ -1,11 +1,12 @@
 /* pg.h - connections to PostgreSQL, through libpq. Knows no Lua and no SQL of its own.
  *
- * A connection is made without blocking the loop: each step of it, which may look up a name, read a file of passwords or compute
- * a proof of one, is done in the pool of threads; between two steps the loop waits for the socket. Once it is made, all is done on
- * the loop thread, in libpq's pipeline mode: jobs are sent at once, however many are under way, and answered in their order.
+ * A connection is made without blocking the loop: each step of it, which may look up a name, read a file of passwords
+ * or compute a proof of one, is done in the pool of threads; between two steps the loop waits for the socket. Once it
+ * is made, all is done on the loop thread, in libpq's pipeline mode: jobs are sent at once, however many are under
+ * way, and answered in their order.
  *
- * A job is a list of statements that are done all or none, in one round trip. Each statement is prepared when it comes for the first
- * time. A connection that is lost stays lost: who wants another one opens it. */
+ * A job is a list of statements that are done all or none, in one round trip. Each statement is prepared when it comes
+ * for the first time. A connection that is lost stays lost: who wants another one opens it. */
 #ifndef STOKE_PG_H
 #define STOKE_PG_H
 
@@ -14,7 +15,7 @@
 struct host;
 struct pg;
 
-/* --- what is asked -------------------------------------------------------------------------------------------------------- */
+/* --- what is asked ------------------------------------------------------------------------------------------------ */
 
 /* One job, packed: for each statement
  *   uint32 bytes of its text, without the zero that follows it | the text, 0
@@ -31,10 +32,10 @@ struct pg_job {
   unsigned statements; /* of them `results` has room */
   bool once;           /* they are not prepared */
 
-  struct err err;  /* kind NULL: it is done */
+  struct err err;   /* kind NULL: it is done */
   char sqlstate[6]; /* of the server, else "" */
-  bool unsure;     /* it was sent, and no answer came: it may have been done */
-  void **results;  /* PGresult; the owner gives them back with pg_results_free */
+  bool unsure;      /* it was sent, and no answer came: it may have been done */
+  void **results;   /* PGresult; the owner gives them back with pg_results_free */
 
   struct pg_job *next; /* of those under way; the connection's */
   unsigned answered;
@@ -42,7 +43,7 @@ struct pg_job {
 
 void pg_results_free(struct pg_job *job);
 
-/* --- what came of it ------------------------------------------------------------------------------------------------------ */
+/* --- what came of it ---------------------------------------------------------------------------------------------- */
 
 enum pg_type { PG_NULL, PG_BOOLEAN, PG_INTEGER, PG_FLOAT, PG_BYTES };
 
@@ -58,10 +59,11 @@ struct pg_value {
 size_t pg_rows(const void *result);
 size_t pg_columns(const void *result);
 long long pg_changes(const void *result); /* rows that a statement without a result has changed */
-/* Types beside numbers, booleans and texts come as the bytes that the server sends; a numeric is to be cast in the statement. */
+/* Types beside numbers, booleans and texts come as the bytes that the server sends; a numeric is to be cast in the
+ * statement. */
 void pg_value(const void *result, size_t row, size_t column, struct pg_value *v);
 
-/* --- connections ---------------------------------------------------------------------------------------------------------- */
+/* --- connections -------------------------------------------------------------------------------------------------- */
 
 struct pg_options {
   const char *url;        /* as libpq takes it: postgres://... */
@@ -70,8 +72,8 @@ struct pg_options {
   size_t room;            /* bytes of jobs under way beyond which none is taken */
 };
 
-/* NULL with e filled when out of memory or libpq is not there. Else job->done comes when the connection is made, or not: then
- * job->err is filled. The caller owns it and gives it back with pg_release; pg_hold adds an owner. */
+/* NULL with e filled when out of memory or libpq is not there. Else job->done comes when the connection is made, or
+ * not: then job->err is filled. The caller owns it and gives it back with pg_release; pg_hold adds an owner. */
 struct pg *pg_open(struct host *h, const struct pg_options *o, struct pg_job *job, struct err *e);
 void pg_hold(struct pg *c);
 void pg_release(struct pg *c); /* the last one closes; freed once the loop has let go */
@@ -83,7 +85,7 @@ bool pg_alive(const struct pg *c);
 const char *pg_place(const struct pg *c); /* "user@host:port/database", once it is made */
 int pg_server(const struct pg *c);        /* its version, 150003 for 15.3 */
 
-/* --- notifications -------------------------------------------------------------------------------------------------------- */
+/* --- notifications ------------------------------------------------------------------------------------------------ */
 
 #define PG_NOTES_MAX 256 /* different ones, kept until they are taken */
 
@@ -91,11 +93,13 @@ struct pg_wait {
   void (*ready)(struct pg_wait *w);
 };
 
-/* The oldest payload, in the caller's hands (pg_note_free); NULL = none. *lost: some were dropped, since there were too many. */
+/* The oldest payload, in the caller's hands (pg_note_free); NULL = none. *lost: some were dropped, since there were
+ * too many. */
 char *pg_take(struct pg *c, bool *lost);
 void pg_note_free(struct pg *c, char *note);
-bool pg_pending(const struct pg *c);                   /* pg_take would return one, or lost */
-bool pg_await(struct pg *c, struct pg_wait *wait);     /* false = somebody waits already; called once, also when it is lost */
+bool pg_pending(const struct pg *c); /* pg_take would return one, or lost */
+bool pg_await(struct pg *c,
+              struct pg_wait *wait); /* false = somebody waits already; called once, also when it is lost */
 void pg_forget(struct pg *c, struct pg_wait *wait);
 
 #endif

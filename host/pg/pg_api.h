@@ -14,10 +14,11 @@
   X(status)                                                                                                            \
   X(errorMessage)                                                                                                      \
   X(finish)                                                                                                            \
-  X(socket) X(host) X(port) X(db) X(user) X(serverVersion) X(setnonblocking) X(enterPipelineMode) X(pipelineSync)      \
-      X(sendPrepare) X(sendQueryPrepared) X(sendQueryParams) X(flush) X(consumeInput) X(isBusy) X(getResult)           \
-          X(resultStatus) X(resultErrorField) X(ntuples) X(nfields) X(ftype) X(getisnull) X(getvalue) X(getlength)     \
-              X(cmdTuples) X(clear) X(notifies) X(freemem) X(setNoticeReceiver)
+  X(socket)                                                                                                            \
+  X(host) X(port) X(db) X(user) X(serverVersion) X(setnonblocking) X(enterPipelineMode) X(pipelineSync) X(sendPrepare) \
+      X(sendQueryPrepared) X(sendQueryParams) X(flush) X(consumeInput) X(isBusy) X(getResult) X(resultStatus)          \
+          X(resultErrorField) X(ntuples) X(nfields) X(ftype) X(getisnull) X(getvalue) X(getlength) X(cmdTuples)        \
+              X(clear) X(notifies) X(freemem) X(setNoticeReceiver)
 
 #define PG_MEMBER(name) __typeof__(PQ##name) *name;
 struct pg_api {

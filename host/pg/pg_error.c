@@ -1,4 +1,4 @@
-/* pg_error.c - what libpq and the server say, as errors with a kind. No text here holds a password: libpq's have none. */
+/* pg_error.c - what libpq and the server say, as errors with a kind. No text of theirs has a password in it. */
 #ifdef HAVE_LIBPQ
 #include <string.h>
 
@@ -18,8 +18,8 @@ static void one_line(const char *text, char *out, size_t size) {
   out[n] = 0;
 }
 
-/* libpq tells no code of a connection that could not be made, only words: these are its own and the server's in English; in another
- * language the kind is `refused`, and the words are right. */
+/* libpq tells no code of a connection that could not be made, only words: these are its own and the server's in
+ * English; in another language the kind is `refused`, and the words are right. */
 static const struct {
   const char *words, *kind, *hint;
 } reasons[] = {
@@ -54,7 +54,8 @@ void pg_connect_error(PGconn *conn, struct err *e) {
     hint = reasons[i].hint;
     break;
   }
-  if (conn && libpq.connectionNeedsPassword(conn)) kind = "auth", hint = "give a password: in the URL, PGPASSWORD, or ~/.pgpass";
+  if (conn && libpq.connectionNeedsPassword(conn))
+    kind = "auth", hint = "give a password: in the URL, PGPASSWORD, or ~/.pgpass";
   err_set(e, kind, 0, "%s", text);
   e->hint = hint;
 }
@@ -87,7 +88,8 @@ void pg_result_error(const PGresult *r, struct err *e, char sqlstate[6]) {
     hint = states[i].hint;
     break;
   }
-  err_set(e, kind, 0, "PostgreSQL: %s%s%s", text ? text : "an error without words", detail ? ": " : "", detail ? detail : "");
+  err_set(e, kind, 0, "PostgreSQL: %s%s%s", text ? text : "an error without words", detail ? ": " : "",
+          detail ? detail : "");
   e->hint = hint;
 }
 

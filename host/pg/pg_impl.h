@@ -22,8 +22,8 @@ struct pg_statement {
 
 #define PG_PREPARED_MAX 256
 
-/* What answers are awaited for, in their order: a statement's preparation with the synchronisation behind it, a job's statements
- * with theirs. */
+/* What answers are awaited for, in their order: a statement's preparation with the synchronisation behind it, a job's
+ * statements with theirs. */
 enum pg_kind { PG_PREPARE, PG_EXECUTE, PG_SYNC };
 
 struct pg_step {
@@ -77,10 +77,10 @@ struct pg {
 };
 
 /* pg.c */
-bool pg_watch(struct pg *c, int events); /* false: out of memory */
+bool pg_watch(struct pg *c, int events);           /* false: out of memory */
 void pg_lose(struct pg *c, const struct err *why); /* idempotent; jobs under way fail */
 void pg_wake(struct pg *c);                        /* who waits for a notification */
-void pg_clock(struct pg *c);                       /* an answer came, or the first job: the next one has its time from now on */
+void pg_clock(struct pg *c); /* an answer came, or the first job: the next one has its time from now on */
 
 /* pg_pipe.c */
 void pg_readable(struct pg *c);

@@ -5,7 +5,7 @@
 
 #include "pg_impl.h"
 
-/* --- what is awaited: a ring ------------------------------------------------------------------------------------------------ */
+/* --- what is awaited: a ring -------------------------------------------------------------------------------------- */
 
 static bool steps_room(struct pg *c, size_t more) {
   if (c->step_count + more <= c->step_size) return true;
@@ -22,14 +22,15 @@ static bool steps_room(struct pg *c, size_t more) {
 }
 
 static void await_step(struct pg *c, enum pg_kind kind, struct pg_statement *s, struct pg_job *job) {
-  c->steps[(c->step_first + c->step_count++) % c->step_size] = (struct pg_step){.kind = kind, .statement = s, .job = job};
+  c->steps[(c->step_first + c->step_count++) % c->step_size] =
+      (struct pg_step){.kind = kind, .statement = s, .job = job};
 }
 
 void pg_steps_free(struct pg *c) {
   mem_free(&c->host->mem, c->steps);
 }
 
-/* --- statements with a name --------------------------------------------------------------------------------------------------- */
+/* --- statements with a name --------------------------------------------------------------------------------------- */
 
 static struct pg_statement *statement_known(const struct pg *c, const char *text, size_t len) {
   for (struct pg_statement *s = c->statements; s; s = s->next)
@@ -60,7 +61,7 @@ static bool prepare(struct pg *c, struct pg_statement *s) {
   return true;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 struct reader {
   const char *at;
@@ -176,7 +177,7 @@ bool pg_submit(struct pg *c, struct pg_job *job, struct err *e) {
   return true;
 }
 
-/* --- answers ------------------------------------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void finish_job(struct pg *c, struct pg_job *job) {
   CHECK(c->head == job);
@@ -279,7 +280,7 @@ void pg_readable(struct pg *c) {
   if (c->state == PG_READY) pg_flush(c);
 }
 
-/* --- results ------------------------------------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 void pg_results_free(struct pg_job *job) {
   for (unsigned i = 0; i < job->answered; i++) libpq.clear(job->results[i]);

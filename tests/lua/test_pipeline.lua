@@ -1,6 +1,7 @@
 -- stoke.pipeline: items go through stages; what is killed, slow, broken or done again.
 
 local test = require "stoke.test"
+local reloading = require "reloading"
 local stoke = require "stoke"
 
 local function pipeline(t, stages, more)
@@ -227,6 +228,36 @@ test("it serves what is put in until it is cancelled", function(t)
   t.eq(p:put(items(2)), 2)
   stoke.sleep(1)
   t.eq(#seen, 2)
+  scope:cancel()
+end)
+
+--- A file with a pipeline, whose stage writes this beside a value.
+local function source(engine, word, more)
+  return ([[
+local stoke = require "stoke"
+local p = stoke.pipeline { name = "reloaded", engine = %q, stages = {
+  { name = "a", concurrency = %d, run = function(v) return v .. " %s" end },
+  { name = "b", run = function(v) return v end } } }
+%s
+return p]]):format(engine, #word, word, more or "")
+end
+
+test("a file that is loaded again gives a running pipeline its new code; one that fails changes nothing", function(t)
+  local engine = "local:" .. t.tmp() .. "/q.db"
+  local files <close> = reloading { ["papers.lua"] = source(engine, "old") }
+  local p = require "papers"
+  local scope <close> = stoke.scope()
+  scope:spawn(p.serve, p)
+  local function put(id)
+    p:put { { id = id, value = id } }
+    stoke.sleep(3)
+  end
+  put "1"
+  files.bad("papers.lua", source(engine, "bad", "error 'no'"))
+  put "2"
+  files.edit("papers.lua", source(engine, "newer"))
+  put "3"
+  t.eq((results(p)), { ["1"] = "1 old", ["2"] = "2 old", ["3"] = "3 newer" })
   scope:cancel()
 end)
 

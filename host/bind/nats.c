@@ -185,32 +185,68 @@ static int conn_about(lua_State *L) {
 
 /* --- messages in -------------------------------------------------------------------------------------------------- */
 
-/* The headers that are given, as fields of their names: those that lua/engine/nats reads. Of a message that is read
- * directly they are half of its cost. */
-static const char *const HEADERS[] = {"Stoke",           "Status",       "Description", "Nats-Sequence",
-                                      "Nats-Time-Stamp", "Nats-Subject", "KV-Operation"};
+/* The headers that are given, and as which fields: those that lua/engine/nats reads. Of a message that is read directly all of them
+ * are half of its cost. */
+static const struct {
+  const char *header, *field;
+} GIVEN[] = {{"Stoke", "meta"},          {"Status", "status"},      {"Description", "description"}, {"Nats-Sequence", "sequence"},
+             {"Nats-Time-Stamp", "stamp"}, {"Nats-Subject", "of"}, {"KV-Operation", "operation"}};
 
-/* { data, subject?, reply?, HEADER? ... }; whole: an answer's subject is nobody's business. */
+/* Where a message of a stream stands is said by where it is to be acknowledged: "$JS.ACK.STREAM.CONSUMER.TIMES.SEQ.NUMBER.TIME.LEFT".
+ * False: it is none. */
+static bool place(const char *reply, unsigned long long part[5]) {
+  const char *at = reply + strlen(reply);
+  if (strncmp(reply, "$JS.ACK.", 8) != 0) return false;
+  for (int i = 4; i >= 0; i--) {
+    const char *end = at;
+    while (at > reply && at[-1] != '.') at--;
+    char *stop;
+    part[i] = strtoull(at, &stop, 10);
+    if (at == reply || stop != end || stop == at) return false;
+    at--;
+  }
+  return true;
+}
+
+static void push_place(lua_State *L, const char *reply) {
+  unsigned long long part[5];
+  if (!place(reply, part)) {
+    lua_pushstring(L, reply);
+    lua_setfield(L, -2, "reply");
+    return;
+  }
+  lua_pushinteger(L, (lua_Integer)part[1]);
+  lua_setfield(L, -2, "seq");
+  lua_pushnumber(L, (lua_Number)part[3] / 1e9);
+  lua_setfield(L, -2, "time");
+  lua_pushinteger(L, (lua_Integer)part[4]);
+  lua_setfield(L, -2, "pending");
+}
+
+/* { data, subject?, reply?, seq?, time?, pending?, id?, what GIVEN says }. whole: an answer's subject is nobody's business. seq, time
+ * (seconds since 1970), pending (how many are behind it), id (Nats-Msg-Id): of a stream's message. */
 static void push_message(lua_State *L, natsMsg *m, bool whole) {
   struct nats_view v;
   nats_message_view(m, &v);
   luaL_checkstack(L, 4, "nats");
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, whole ? 8 : 4);
   lua_pushlstring(L, v.data, v.len);
   lua_setfield(L, -2, "data");
+  const char *id = whole ? nats_message_header(m, "Nats-Msg-Id") : NULL;
   if (whole) {
     lua_pushstring(L, v.subject);
     lua_setfield(L, -2, "subject");
+    if (v.reply) push_place(L, v.reply);
   }
-  if (whole && v.reply) {
-    lua_pushstring(L, v.reply);
-    lua_setfield(L, -2, "reply");
+  if (id) {
+    lua_pushstring(L, id);
+    lua_setfield(L, -2, "id");
   }
-  for (size_t i = 0; i < COUNT_OF(HEADERS); i++) {
-    const char *value = nats_message_header(m, HEADERS[i]);
+  for (size_t i = 0; i < COUNT_OF(GIVEN); i++) {
+    const char *value = nats_message_header(m, GIVEN[i].header);
     if (!value) continue;
     lua_pushstring(L, value);
-    lua_setfield(L, -2, HEADERS[i]);
+    lua_setfield(L, -2, GIVEN[i].field);
   }
 }
 

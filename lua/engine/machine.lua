@@ -152,6 +152,7 @@ local function release(self, time)
       end
     end
   end
+  if hands then table.sort(hands, function(a, b) return a.offset < b.offset end) end -- the heap knows no order of equals
   return hands
 end
 
@@ -169,6 +170,9 @@ end
 --- Bytes that one claim lends at most, beside its first item.
 M.BYTES = 16 << 20
 
+--- Its lease has run out twice, the last time just now: perhaps its readers die of it, and it takes no others with it.
+local function suspect(item) return item.try >= 2 and item.was == nil end
+
 --- Gives what is lent; and, as `hands`, the settled items whose hand-over the claim's writer is to publish, because whoever settled
 --- them has not.
 function apply.claim(self, record, seq, time)
@@ -177,15 +181,17 @@ function apply.claim(self, record, seq, time)
   local given, bytes, ready = { hands = hands }, 0, self.ready
   while #given < record.n and ready[1] do
     local item, current = ready[1][2], ready[1][2].serial == ready[1][3]
-    if current and (item.offset > record.known or (given[1] and bytes + item.size > M.BYTES)) then break end
+    if current and (item.offset > record.known or (given[1] and (bytes + item.size > M.BYTES or suspect(item)))) then break end
     pop(ready)
     if current then
+      local alone = suspect(item)
       local spent = item.try >= record.tries
       if not spent then item.try = item.try + 1 end
       item.fence, item.was = seq, nil
       enter(self, item, "lent", time + record.lease)
       bytes = bytes + item.size
       given[#given + 1] = { offset = item.offset, key = item.key, try = item.try, fence = seq, spent = spent or nil }
+      if alone then break end
     end
   end
   return given
@@ -246,10 +252,11 @@ function apply.renew(self, record, _, time)
   return lost
 end
 
+--- The group goes on from an offset: back, or ahead, over items that no claim has known.
 function apply.rewind(self, record)
   local offsets = {}
   for offset in next, self.open do
-    if offset >= record.to then offsets[#offsets + 1] = offset end
+    if offset >= record.to or offset > self.seen then offsets[#offsets + 1] = offset end
   end
   table.sort(offsets, function(a, b) return a > b end) -- from the end, so that no successor becomes ready in between
   for _, offset in ipairs(offsets) do remove(self, self.open[offset]) end
@@ -258,7 +265,7 @@ function apply.rewind(self, record)
   end
   self.done = record.done
   self.from = math.min(self.from, record.to)
-  self.seen, self.loaded = math.min(self.seen, record.to - 1), record.to - 1
+  self.seen, self.loaded = record.to - 1, record.to - 1
   self.rewinds = self.rewinds + 1
   return true
 end

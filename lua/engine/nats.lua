@@ -288,7 +288,7 @@ function Engine:outcomes(stream, group, from, limit)
     found, err = self.jet:get(g.log, wanted)
     if not found then return nil, err end
     for i, m in ipairs(found) do
-      local record = m and groups.read(m.meta)
+      local record = bytes < M.BYTES and m and groups.read(m.meta)
       if record then
         list[#list + 1], bytes = outcome(m, record, offsets[i]), bytes + #m.data
       end
@@ -488,7 +488,7 @@ local function ask_time(self)
   local ok, err = self.jet:stream(name, { subject }, "stoke: what time it is", { max_msgs_per_subject = 1, discard = "old" })
   local seqs, found
   if ok then seqs, err = self.jet:write { { subject = subject, data = "" } } end
-  if seqs then found, err = self.jet:get(name, { { seq = seqs[1] } }) end
+  if seqs then found, err = self.jet:get(name, { seqs[1] }) end
   if not found then return nil, jets.problem(err, "cannot ask the time") end
   if not found[1] then return true end -- somebody else has asked since
   self.jet:tick(jets.seconds_of(found[1].stamp))

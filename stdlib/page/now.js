@@ -5,7 +5,7 @@ const QUEUE_SHOWN = 3; // waiting calls of a model
 const CALLS_SHOWN = 6;
 const MEAN = 10; // seconds over which a speed is a mean
 
-const PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
+const SHOWN_PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
 const CACHE_TIERS = [["exact", "asked before"], ["shared", "asked by another just then"], ["semantic", "means the same"],
   ["prefix", "rest of an earlier answer"], ["misses", "asked a model"]];
 
@@ -32,7 +32,7 @@ class Now {
 
   picture(picture) {
     this.seen = picture;
-    for (const name of PARTS) this.dirty.add(name);
+    for (const name of SHOWN_PARTS) this.dirty.add(name);
     this.draw();
   }
 
@@ -137,7 +137,7 @@ class Now {
     this.cache.body.replaceChildren(el("ul", { class: "tiers" }, CACHE_TIERS.filter(([name]) => cache[name] > 0).map(([name, words]) => {
       const bar = el("i", {});
       bar.style.width = `${100 * cache[name] / all}%`;
-      return el("li", { class: name }, el("span", {}, words), el("span", { class: "bar-of" }, bar), el("b", { class: "num" }, numberText(cache[name])));
+      return el("li", { class: name }, el("span", {}, words), el("span", { class: "share" }, bar), el("b", { class: "num" }, numberText(cache[name])));
     })));
   }
 

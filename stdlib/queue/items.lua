@@ -183,6 +183,9 @@ function Item:__tostring() return ("item %s of %s"):format(self.id, self.stream)
 --- Seconds that one question to the engine waits, where a reader waits for ever.
 local LONG <const> = 60
 
+--- Seconds before an item that its readers may have died of: what else they have is settled by then.
+local APART <const> = 1
+
 --- In the channel of a reader: whoever gets it asks the engine for more.
 local ASK <const> = "ask"
 
@@ -250,6 +253,7 @@ local function ask(self, seconds)
     if not self.closed then self.ready:send(ASK) end
   end })
   local claims = claim(self, seconds)
+  if claims[1] and claims[1].alone then time.sleep(math.min(self.lease / 4, APART)) end
   if self.closed then
     local list = {}
     for i, one in ipairs(claims) do list[i] = { claim = one, state = "back" } end

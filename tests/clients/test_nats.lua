@@ -29,7 +29,7 @@ test("nats: many questions are answered by their places, and nobody is told of a
     while n < 200 do
       for _, m in ipairs(sub:take(50, 5)) do
         n = n + 1
-        conn:send { { m.reply, m.data .. m.data, "Stoke", m.Stoke } }
+        conn:send { { m.reply, m.data .. m.data, "Stoke", m.meta } }
       end
     end
   end)
@@ -37,9 +37,9 @@ test("nats: many questions are answered by their places, and nobody is told of a
   for i = 1, 200 do list[i] = { "double", tostring(i), "Stoke", "h" .. i } end
   local answers, err = conn:ask(list, 10)
   t.eq(err, nil)
-  for i = 1, 200 do t.eq({ answers[i].data, answers[i].Stoke }, { tostring(i):rep(2), "h" .. i }) end
+  for i = 1, 200 do t.eq({ answers[i].data, answers[i].meta }, { tostring(i):rep(2), "h" .. i }) end
   echo:await()
-  t.eq(conn:ask({ { "nobody.is.there", "" } }, 5)[1].Status, "503")
+  t.eq(conn:ask({ { "nobody.is.there", "" } }, 5)[1].status, "503")
   sub:close()
 end)
 
@@ -61,7 +61,7 @@ test("nats: a question that nobody answers is over in time, and can be cancelled
   local conn <close> = connect(server.url)
   local sub = conn:subscribe("deaf", nil, 10)
   local answers, err = conn:ask({ { "deaf", "1" }, { "nobody", "2" } }, 0.2)
-  t.eq({ answers[1], answers[2].Status, err.kind }, { false, "503", "timeout" })
+  t.eq({ answers[1], answers[2].status, err.kind }, { false, "503", "timeout" })
   t.eq(#sub:take(10, 1), 1)
   local task = stoke.spawn(function() return conn:ask({ { "deaf", "1" } }, 60) end)
   t.eq(#sub:take(10, 1), 1)

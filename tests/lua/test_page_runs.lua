@@ -301,6 +301,35 @@ test("a trace from within: its tree, requests as they were kept, what was said",
   t.raises("usage", view.look, view, { trace = "ffff" })
 end)
 
+test("the log of a trace: what was written meanwhile, beside its span; a trace without its outermost span is open", function(t)
+  local held <close> = kept.store(t)
+  local view = views.new { store = held.path }
+  local outer
+  do
+    local _ <close> = keeping(held)
+    stoke.log.listen(traces.log)
+    outer = span.enter("script", "s.lua")
+    span.inside(outer)
+    local inner <close> = span.enter("work", "w") -- luacheck: ignore
+    span.inside(inner)
+    stoke.sleep(2)
+    stoke.log.warn("it rains", { city = "Oslo" })
+    span.leave(inner)
+    traces.flush()
+    local listed = view:look({}).items[1]
+    t.eq({ listed.state, listed.title }, { "open", "w" })
+    t.eq(#view:look({ state = "done" }).items, 0)
+    span.leave(outer)
+  end
+  local listed = view:look({}).items[1]
+  t.eq({ listed.state, listed.title, listed.spans }, { "done", "s.lua", 2 })
+  local shown = view:look { trace = listed.id, part = "log" }
+  local line = shown.lines[1]
+  t.eq({ #shown.lines, line.level, line.message, line.fields.city, line.span }, { 1, "warn", "it rains", "Oslo",
+    view:look({ trace = listed.id }).spans[2].id })
+  t.near(line.at, 2, 0.01)
+end)
+
 test("a durable run is one tree of spans, below who began it, and the page finds it from the run", function(t)
   local path = t.tmp() .. "/state.db"
   local core = require "core.runs"
@@ -317,7 +346,10 @@ test("a durable run is one tree of spans, below who began it, and the page finds
   local view = views.new { store = path }
   local found = view:look { run = "traced-1" }.trace
   local names = {}
-  for i, one in ipairs(view:look({ trace = found }).spans) do names[i] = ("%d %s"):format(one.depth, one.name) end
+  for i, one in ipairs(view:look({ trace = found.id }).spans) do
+    names[i] = ("%d %s"):format(one.depth, one.name)
+    if one.id == found.span then t.eq({ one.name, one.about }, { "run", "traced-1" }) end
+  end
   table.sort(names)
   t.eq(names, { "0 script", "1 run", "1 run.await", "1 run.start", "2 agent.run", "2 step", "3 llm.chat", "3 llm.chat",
     "3 tool.call" })

@@ -71,6 +71,13 @@ test("what is spawned is in the trace of who spawned it; what is beside it begin
   t.eq(r["llm.chat"][1].trace == a.trace or r["llm.chat"][1].trace == b.trace, true)
 end)
 
+test("what an embedding asks for is below it", function(t)
+  t.model(function() return "x" end)
+  local r = recorded(function() stoke.embed { model = "nomic-embed-text", input = { "one", "two" } } end)
+  local outer = r["llm.embed"][1]
+  for _, call in ipairs(r["llm.chat"]) do t.eq({ call.parent, call.trace }, { outer.span, outer.trace }) end
+end)
+
 test("a run that fails says so, with what it has used", function(t)
   t.model { { status = 400, error = "no" } }
   local r = recorded(function() stoke.try(function() stoke.agent { name = "b", model = "m" }:run "x" end) end)

@@ -23,6 +23,8 @@ local M = {}
 M.AHEAD, M.KEEP = 2000, 20000
 --- Seconds after which a reader is made anew that did not come to what is there.
 M.STUCK = 5
+--- The part of a lease that may be over when a claim is given.
+M.SLOW = 0.1
 --- Seconds a claim waits after it was given nothing although there seemed to be something.
 M.AGAIN = 0.02
 
@@ -35,7 +37,7 @@ M.AGAIN = 0.02
 ---@field base string
 ---@field machine core.engine.machine
 ---@field applied integer the last record
----@field expected table<string, table> by token: { result, done }
+---@field expected table<string, table> by the id of a message of ours: { record, result, seq, done }
 ---@field parked table<thread, true>
 ---@field passing integer[] records that are not needed any more once the machine is kept
 ---@field failed? stoke.error
@@ -139,12 +141,10 @@ local function given_back(self, claims)
 end
 
 --- Whoever wrote it hears what came of it.
-local function answer(self, record, seq, result)
-  local expected = record.t and self.expected[record.t]
-  if not expected then return end
-  self.expected[record.t] = nil
-  expected.result, expected.seq, expected.done = result, seq, true
-  if expected.left and record.op == "claim" then given_back(self, result) end
+local function answer(self, m, expected, result)
+  self.expected[m.id] = nil
+  expected.result, expected.seq, expected.done = result, m.seq, true
+  if expected.left and expected.record.op == "claim" then given_back(self, result) end
 end
 
 --- Items up to `known` are read before a claim is applied that knew them.
@@ -167,8 +167,12 @@ end
 local function apply(self, m)
   if m.seq > self.applied + 1 then return load(self) end -- records before were deleted: there is a newer snapshot
   if m.seq <= self.applied then return true end
-  local record, err = read(m.meta)
-  if not record then return nil, err end
+  local expected = self.expected[m.id]
+  local record, err = expected and expected.record
+  if not record then
+    record, err = read(m.meta)
+    if not record then return nil, err end
+  end
   if record.op == "snap" then
     self.kept = m.seq
     forget(self, record.at)
@@ -178,7 +182,8 @@ local function apply(self, m)
       ok, err = read_up_to(self, record.known)
       if not ok then return nil, err end
     end
-    answer(self, record, m.seq, self.machine:apply(record, m.seq, m.time))
+    local result = self.machine:apply(record, m.seq, m.time)
+    if expected then answer(self, m, expected, result) end
   end
   if m.pending == 0 then self.jet:tick(m.time) end
   if m.subject == self.base .. ".log" then self.passing[#self.passing + 1] = m.seq end
@@ -248,17 +253,18 @@ end
 function Group:write(list)
   local writes, expected = {}, {}
   for i, w in ipairs(list) do
-    local record, token = w.record, jets.id()
-    record.v, record.t = machines.VERSION, token
-    expected[i] = {}
-    self.expected[token] = expected[i]
-    writes[i] = { subject = w.subject or self.base .. ".log", data = w.data or "", after = w.after, meta = json.encode(record) }
+    local id = jets.id()
+    w.record.v = machines.VERSION
+    expected[i] = { record = w.record }
+    self.expected[id] = expected[i]
+    writes[i] = { subject = w.subject or self.base .. ".log", data = w.data or "", after = w.after, id = id,
+      meta = json.encode(w.record) }
   end
   local seqs, err = self.jet:write(writes)
   local ok = seqs
   for i, e in ipairs(expected) do
     if ok and seqs[i] == false then
-      self.expected[list[i].record.t], expected[i] = nil, false
+      self.expected[writes[i].id], expected[i] = nil, false
     elseif ok then
       ok, err = self:reach(function() return e.done or self.applied >= seqs[i] end)
       if ok and not e.done then -- this host was away for so long that a snapshot has taken its place
@@ -313,7 +319,7 @@ end
 --- Values of what was lent. An item whose last lease ran out, or whose value is gone, is dead instead.
 local function fetch(self, given)
   local wanted, claims, dead = {}, {}, {}
-  for i, g in ipairs(given) do wanted[i] = { seq = g.offset } end
+  for i, g in ipairs(given) do wanted[i] = g.offset end
   local found, err = self.jet:get(self.items, wanted)
   if not found then
     given_back(self, given)
@@ -344,7 +350,7 @@ end
 local function hand_over(self, hands)
   tasks.spawn(function()
     for _, h in ipairs(hands) do
-      local found = self.jet:get(self.log, { { seq = h.at } })
+      local found = self.jet:get(self.log, { h.at })
       local m = found and found[1]
       local record = m and read(m.meta)
       if record and self:publish_of(record, m.data) then self:write { { record = { op = "handed", offsets = { h.offset } } } } end
@@ -352,14 +358,37 @@ local function hand_over(self, hands)
   end, { system = true, name = "queue" })
 end
 
+--- What was lent, with its whole lease: where the answer took long, it begins anew.
+local function in_time(self, claims, lease, asked)
+  while claims[1] and monotonic() - asked > lease * M.SLOW do
+    asked = monotonic()
+    local lost, err = self:renew(claims, lease)
+    if not lost then
+      given_back(self, claims)
+      return nil, err
+    end
+    local gone, rest = {}, {}
+    for _, c in ipairs(lost) do gone[c] = true end
+    for _, c in ipairs(claims) do
+      if not gone[c] then rest[#rest + 1] = c end
+    end
+    claims = rest
+  end
+  return claims
+end
+
 local function claim_once(self, q)
+  local asked = monotonic()
   local list, err = self:write { { record = { op = "claim", n = q.n, lease = q.lease, tries = q.tries, by = self.by,
     known = self.machine.loaded } } }
   if not list then return nil, err end
   local given = list[1].result
   if given.hands then hand_over(self, given.hands) end
   if not given[1] then return {} end
-  return fetch(self, given)
+  local claims
+  claims, err = fetch(self, given)
+  if not claims then return nil, err end
+  return in_time(self, claims, q.lease, asked)
 end
 
 --- As core.engine's claim.

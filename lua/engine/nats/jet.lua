@@ -136,7 +136,7 @@ end
 
 --- What an answer says: its table; nil, what is the matter (a word of CODES), or an error.
 local function read(self, answer)
-  if answer.Status == "503" then return nil, "nobody" end
+  if answer.status == "503" then return nil, "nobody" end
   local said = json.decode(answer.data)
   if type(said) ~= "table" then return nil, errors.new("protocol", "NATS gave an answer that is no JSON") end
   if not said.error then return said end
@@ -240,6 +240,7 @@ end
 ---@field meta? string for the header "Stoke"
 ---@field after? integer what the last sequence of its subject must be
 ---@field more? string[] further headers
+---@field id? string as Nats-Msg-Id
 
 local function message(w, id)
   local m = { w.subject, w.data, "Nats-Msg-Id", id }
@@ -251,7 +252,7 @@ end
 
 local function write_some(self, list, first, last, results)
   local messages = {}
-  for i = first, last do messages[#messages + 1] = message(list[i], M.id()) end
+  for i = first, last do messages[#messages + 1] = message(list[i], list[i].id or M.id()) end
   local answers, err = self:ask(messages)
   if not answers then return nil, err end
   for i, answer in ipairs(answers) do
@@ -299,26 +300,25 @@ function M.seconds_of(stamp)
     + (tonumber("0" .. rest) or 0)
 end
 
-local function direct(answer)
-  local seq = answer["Nats-Sequence"]
-  if not seq then return false end
-  return { seq = math.tointeger(seq), stamp = answer["Nats-Time-Stamp"], subject = answer["Nats-Subject"], meta = answer.Stoke,
-    data = answer.data, operation = answer["KV-Operation"] }
-end
-
---- Read messages by what they are: { seq = N }, { last_by_subj = SUBJECT }, { next_by_subj = SUBJECT, seq = N }.
+--- Read messages by what they are: a sequence, { last_by_subj = SUBJECT }, or { next_by_subj = SUBJECT, seq = N }.
 ---@param name string
----@param wanted table[]
----@return (table|false)[]|nil { seq, stamp, subject, meta, data, operation }; false: there is none
+---@param wanted (integer|table)[]
+---@return (table|false)[]|nil { seq, stamp, of (its subject), meta, data, operation }; false: there is none
 ---@return stoke.error|nil err
 function Jet:get(name, wanted)
   local found, subject = {}, "$JS.API.DIRECT.GET." .. name
   for first = 1, #wanted, M.BATCH do
     local list = {}
-    for i = first, math.min(first + M.BATCH - 1, #wanted) do list[#list + 1] = { subject, json.encode(wanted[i]) } end
+    for i = first, math.min(first + M.BATCH - 1, #wanted) do
+      local one = wanted[i]
+      list[#list + 1] = { subject, math.type(one) == "integer" and ('{"seq":%d}'):format(one) or json.encode(one) }
+    end
     local answers, err = self:ask(list)
     if not answers then return nil, err end
-    for i, answer in ipairs(answers) do found[first + i - 1] = direct(answer) end
+    for i, answer in ipairs(answers) do
+      answer.seq = answer.sequence and math.tointeger(answer.sequence)
+      found[first + i - 1] = answer.seq and answer or false
+    end
   end
   return found
 end

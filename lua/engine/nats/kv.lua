@@ -12,6 +12,9 @@ local monotonic = time.monotonic
 
 local M = {}
 
+--- Bytes of values after which no more are read at once.
+M.BYTES = 16 << 20
+
 -- ---- buckets ------------------------------------------------------------------------------------------------------------
 
 local function bucket_of(jet, bucket)
@@ -129,7 +132,7 @@ end
 function M.watch(jet, watchers, bucket, prefix, since, wait)
   local b, err = bucket_of(jet, bucket)
   if not b then return nil, err end
-  local name, last_look, changes = bucket .. "\0" .. prefix, monotonic() + wait, {}
+  local name, last_look, changes, bytes = bucket .. "\0" .. prefix, monotonic() + wait, {}, 0
   local reader = watchers[name]
   watchers[name] = nil -- it is ours until we are done
   reader = reader or readers.new(jet, { stream = b.stream, from = since + 1, bodies = true })
@@ -143,8 +146,9 @@ function M.watch(jet, watchers, bucket, prefix, since, wait)
     end
     for _, m in ipairs(list) do
       local key = key_of(b, m)
-      if begins(key, prefix) then
+      if begins(key, prefix) and bytes < M.BYTES then -- the rest is read again
         changes[#changes + 1] = { key = key, value = not is_gone(m) and m.data or nil, revision = m.seq }
+        bytes = bytes + #m.data
       end
     end
   until changes[1] or monotonic() >= last_look
@@ -167,7 +171,7 @@ local function entry(l, key, n) return ("%s%s.%s"):format(l.base, jets.token(key
 local function last_entry(jet, l, key)
   local found, err = jet:get(l.stream, { { last_by_subj = entry(l, key, "*") } })
   if not found then return nil, err end
-  return found[1] and math.tointeger(found[1].subject:match "%.(%d+)$") or 0
+  return found[1] and math.tointeger(found[1].of:match "%.(%d+)$") or 0
 end
 
 ---@param jet core.engine.jet
@@ -193,9 +197,6 @@ function M.append(jet, name, key, after, value)
   return false, last_one
 end
 
---- Bytes of entries after which no more are read at once.
-M.BYTES = 16 << 20
-
 function M.read(jet, name, key, from, limit)
   local l, err = log_of(jet, name)
   if not l then return nil, err end
@@ -207,7 +208,7 @@ function M.read(jet, name, key, from, limit)
     found, err = jet:get(l.stream, wanted)
     if not found then return nil, err end
     for i, m in ipairs(found) do
-      if not m then return list end
+      if not m or bytes >= M.BYTES then return list end
       list[#list + 1] = { offset = at + i - 1, value = m.data }
       bytes = bytes + #m.data
     end

@@ -72,26 +72,17 @@ local function more(self)
   return true
 end
 
---- A message of the stream from one of the consumer's; nil where it says something else.
-local function item(self, m)
-  local _, seq, _, stamp, pending = (m.reply or ""):match "%.(%d+)%.(%d+)%.(%d+)%.(%d+)%.(%d+)$"
-  if not seq then return nil end
-  seq = math.tointeger(seq)
-  self.next_seq, self.left, self.pending = seq + 1, self.left - 1, math.tointeger(pending)
-  return { seq = seq, time = math.tointeger(stamp) / 1e9, subject = m.subject, meta = m.Stoke, data = m.data,
-    operation = m["KV-Operation"], pending = self.pending }
-end
-
 local function sort_out(self, list)
   local items, n = {}, 0
   for _, m in ipairs(list) do
-    local one = item(self, m)
-    if one then
+    local seq = m.seq
+    if seq then
       n = n + 1
-      items[n] = one
-    elseif m.Status and m.Status ~= "100" then
+      items[n] = m
+      self.next_seq, self.left, self.pending = seq + 1, self.left - 1, m.pending
+    elseif m.status and m.status ~= "100" then
       self.left = 0 -- the request has ended: its time is over, it has its bytes, or the consumer is gone
-      if m.Status ~= "408" and not (m.Description or ""):find "MaxBytes" then self.broken = true end
+      if m.status ~= "408" and not (m.description or ""):find "MaxBytes" then self.broken = true end
     end
   end
   return items
@@ -106,7 +97,7 @@ end
 
 --- The next messages, as many as are there; {} when the time is up.
 ---@param seconds number
----@return table[]|nil { seq, time (seconds), subject, meta, data, operation, pending }
+---@return table[]|nil { seq, time (seconds), subject, id, meta, data, operation, pending }
 ---@return stoke.error|string|nil err "no stream"
 function Reader:take(seconds)
   local last = monotonic() + seconds

@@ -476,8 +476,9 @@ test("farm: sorts letters alone, and by a worker where an engine is set", { real
   end
   t.eq(sorted(start { table.unpack(words) }), expected)
   local engine = ("local:%s/queue.db"):format(place.path)
-  local worker <close> = proc.spawn { argv = { EXECUTABLE, "worker", "--engine", engine, "--store", place.path .. "/worker.db", -- luacheck: ignore
-    "--sim=tests/agents/farm.lua", "agents/farm.lua" }, env_allow = PASSED_ON, env = { HOME = "/nonexistent" } }
+  local argv = { EXECUTABLE, "worker", "--engine", engine, "--store", place.path .. "/worker.db", "--sim=tests/agents/farm.lua",
+    "agents/farm.lua" }
+  local worker <close> = proc.spawn { argv = argv, env_allow = PASSED_ON, env = { HOME = "/nonexistent" } } -- luacheck: ignore
   words[4] = place.path .. "/client.db"
   local r = proc.run { argv = { EXECUTABLE, table.unpack(words) }, env_allow = PASSED_ON, timeout = 60,
     env = { HOME = "/nonexistent", STOKE_ENGINE = engine } }

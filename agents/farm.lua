@@ -48,8 +48,8 @@ local function begin(path, model)
   return letter:start({ text = fs.read(path), model = model }, { id = id })
 end
 
-local function show(path, done, err, json)
-  if json then
+local function show(path, done, err, as_json)
+  if as_json then
     local line = done or { error = err.message }
     line.file = path
     print(json.encode(line))

@@ -1,5 +1,5 @@
--- Four hosts, each in a network namespace of its own, and a PostgreSQL that they share: one vanishes, one joins, the server is killed,
--- a partition heals. JOBS=100000 by hand.
+-- Four hosts, each in a network namespace of its own, and a PostgreSQL that they share: one vanishes, one joins, the server is
+-- killed, a partition heals. JOBS=100000 by hand.
 
 local test = require "stoke.test"
 local fs = require "stoke.fs"

@@ -322,8 +322,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-local parts = { calls, streams, loops, instructions, exports, held, serving, agents_served, databases, queue, durable, conversations,
-  parked, start, vectors, engines }
+local parts = { calls, streams, loops, instructions, exports, held, serving, agents_served, databases, queue, durable,
+  conversations, parked, start, vectors, engines }
 for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then

@@ -135,13 +135,13 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 --- Scheme -> file of lua/engine/.
 M.schemes = { ["local"] = "local", postgres = "postgres", postgresql = "postgres", nats = "nats", tls = "nats", kafka = "kafka" }
 
---- A URL without its password, for every text.
+--- A URL without its password, for every text. Up to the last @, as in a password that should have been encoded.
 ---@param url string
 ---@return string
 ---
 --- Example: `engine.plain "postgres://ada:secret@db/jobs"  --> postgres://ada:***@db/jobs`
 function M.plain(url)
-  local text = url:gsub("^(%a[%w+.-]*://[^/?#@:]*):[^/?#]*@", "%1:***@")
+  local text = url:gsub("^(%a[%w+.-]*://[^/?#@:]*):.*@", "%1:***@")
   return (text:gsub("([?&]%a*pass%a*=)[^&#]*", "%1***"))
 end
 

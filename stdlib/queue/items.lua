@@ -63,17 +63,18 @@ Item.__name = "stoke.queue.item"
 M.Item = Item
 
 local function item_of(reader, claim)
+  local value = words.decode(("item %s of the stream %s"):format(claim.id, claim.stream), claim.value, claim.v)
+  local own = {} -- all but the value, which may be large: whose the item is
+  for name, field in next, claim do
+    if name ~= "value" then own[name] = field end
+  end
   return setmetatable({ stream = claim.stream, id = claim.id, key = claim.key, offset = claim.offset, try = claim.try,
-    value = words.decode(("item %s of the stream %s"):format(claim.id, claim.stream), claim.value, claim.v), claim = claim,
-    reader = reader }, Item)
+    value = value, claim = own, reader = reader }, Item)
 end
 
 --- A settlement as engines take it: what of the claim they look at, and what came of it.
 local function settlement(what, item, state, given)
-  local claim = item.claim
-  return { claim = { stream = claim.stream, group = claim.group, offset = claim.offset, key = claim.key, id = claim.id,
-      fence = claim.fence },
-    state = state, reason = given.reason, delay = given.delay,
+  return { claim = item.claim, state = state, reason = given.reason, delay = given.delay,
     value = given.value ~= nil and words.encode(what .. ": value", given.value) or nil,
     publish = given.publish and handed(what, given.publish, item) or nil }
 end
@@ -236,7 +237,7 @@ local function receive(self, claims)
       perform("queue.settle", { queue = queue.name, list = list }, queue)
       error(item, 0)
     end
-    driver.hold(queue, item, claim, self.lease, true)
+    driver.hold(queue, item, item.claim, self.lease, true)
     self.mine[item] = true
     self.ready:send(item)
   end

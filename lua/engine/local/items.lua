@@ -139,6 +139,9 @@ UPDATE work SET state=0, due=?3 WHERE grp=?1 AND
 
 local COUNT <const> = "UPDATE groups SET done=done+?, dead=dead+? WHERE id=?"
 local SETTLE <const> = 'UPDATE work SET state=?, due=NULL, size=?, value=?, reason=? WHERE grp=? AND "offset"=?'
+-- Items without a key that are done without an outcome: all of them in one statement.
+local ALL_DONE <const> = [[
+UPDATE work SET state=2, due=NULL WHERE grp=? AND "offset" IN (SELECT value FROM json_each(?))]]
 local AGAIN <const> = 'UPDATE work SET due=?, fence=?, tries=?, reason=? WHERE grp=? AND "offset"=?'
 
 --- Is this what the claim itself did before?
@@ -148,9 +151,11 @@ local function repeated(s, state, fence)
   return state == OPEN and fence == -s.claim.fence
 end
 
-local function settle_one(turn, group, s, row, now)
+local function settle_one(turn, group, s, row, now, plain)
   local offset = s.claim.offset
-  if s.state == "done" or s.state == "dead" then
+  if s.state == "done" and s.value == nil and not row.key then
+    plain[#plain + 1] = offset
+  elseif s.state == "done" or s.state == "dead" then
     turn:add(SETTLE, s.state == "done" and DONE or DEAD, s.value and #s.value or 0, s.value, s.reason, group, offset)
     if row.key then turn:add(NEXT, group, row.key, now) end
   else
@@ -173,35 +178,42 @@ end
 
 --- f(stream, group, own) for each group that claims are of; own[-i] is where own[i] stands in the list.
 local function each_group(list, f)
-  local order, by = {}, {}
+  local order, by, own, stream, group = {}, {}, nil, nil, nil
   for i, s in ipairs(list) do
-    local name = s.claim.stream .. "\0" .. s.claim.group
-    if not by[name] then
-      by[name] = {}
-      order[#order + 1] = by[name]
+    local c = s.claim
+    if c.stream ~= stream or c.group ~= group then
+      stream, group = c.stream, c.group
+      local name = stream .. "\0" .. group
+      own = by[name]
+      if not own then
+        own = {}
+        by[name] = own
+        order[#order + 1] = own
+      end
     end
-    table.insert(by[name], s)
-    by[name][-#by[name]] = i
+    own[#own + 1] = s
+    own[-#own] = i
   end
-  for _, own in ipairs(order) do f(own[1].claim.stream, own[1].claim.group, own) end
+  for _, list_of in ipairs(order) do f(list_of[1].claim.stream, list_of[1].claim.group, list_of) end
 end
 
 --- Settle claims of one group.
 local function settle_group(turn, group, own, good, handed)
   local now, rows = wall(), work_of(turn, group.id, own)
-  local counts = { done = 0, dead = 0, again = 0, back = 0 }
+  local counts, plain = { done = 0, dead = 0, again = 0, back = 0 }, {}
   for i, s in ipairs(own) do
     local row = rows[s.claim.offset]
     local mine = row and row.state == OPEN and row.fence == s.claim.fence
     good[own[-i]] = mine or row and repeated(s, row.state, row.fence) or false
     if mine then
-      settle_one(turn, group.id, s, row, now)
+      settle_one(turn, group.id, s, row, now, plain)
       counts[s.state] = counts[s.state] + 1
       if row.key or s.state == "again" or s.state == "back" then turn.changed[s.claim.stream] = true end
       row.state = -1 -- once in a list
       if s.publish then table.move(s.publish, 1, #s.publish, #handed + 1, handed) end
     end
   end
+  if plain[1] then turn:add(ALL_DONE, group.id, json.encode(json.array(plain))) end
   if counts.done + counts.dead > 0 then turn:add(COUNT, counts.done, counts.dead, group.id) end
 end
 
@@ -235,6 +247,10 @@ SELECT i."offset",0,i.id,i.key,i.v,i.size,CASE WHEN i.size<=?4 THEN i.value END,
   CASE WHEN i.key IS NULL THEN 0 ELSE EXISTS (SELECT 1 FROM work w WHERE w.grp=?1 AND w.key=i.key AND w.state<2) END
 FROM items i WHERE i.stream=?2 AND i."offset">=?3 AND i.value IS NOT NULL ORDER BY i."offset" LIMIT ?5]]
 
+-- Items without a key, from one offset to another: all of them in one statement.
+local INSERT_ALL <const> = [[
+INSERT INTO work (grp,"offset",state,due,fence,tries) SELECT ?,"offset",0,?,?,1 FROM items
+WHERE stream=? AND "offset">=? AND "offset"<? AND value IS NOT NULL]]
 local INSERT <const> = 'INSERT INTO work (grp,"offset",key,state,due,fence,tries) VALUES (?,?,?,?,?,?,?)'
 
 ---@class core.engine.local.lending a claim as it grows
@@ -289,27 +305,50 @@ local function held_back(turn, group)
   return turn:rows("SELECT count(*) FROM work WHERE grp=? AND state<2 AND state=1 AND key IS NOT NULL", { group })[1][1]
 end
 
+--- Lend the row of an item with a key, or write down that it stands behind another; false: no more can be taken.
+local function take_keyed(turn, l, row, seen)
+  local group, key = l.group.id, given(row[4])
+  local behind = key and (row[8] == 1 or seen[key])
+  if behind then
+    l.held = l.held or held_back(turn, group)
+    if l.held >= WINDOW then return false end
+    l.held = l.held + 1
+    turn:add(INSERT, group, row[1], key, BEHIND, nil, 0, 0)
+    return true
+  end
+  if full(l, row[6]) then return false end
+  if key then seen[key] = true end
+  turn:add(INSERT, group, row[1], key, OPEN, l.now + l.q.lease, l.fence, 1)
+  lend(turn, l, row)
+  return true
+end
+
+local function take_plain(turn, l, row)
+  if full(l, row[6]) then return false end
+  lend(turn, l, row)
+  return true
+end
+
 --- One look at items that were never lent; false: there are no more, or no more can be taken.
 local function claim_fresh(turn, l)
   local group, q = l.group, l.q
   local rows, seen = turn:rows(FRESH, { group.id, group.stream, group.next, SMALL, q.n }), {}
+  local first, take = group.next, take_plain
   for _, row in ipairs(rows) do
-    local key = given(row[4])
-    local behind = key and (row[8] == 1 or seen[key])
-    if key then seen[key] = true end
-    if behind then
-      l.held = l.held or held_back(turn, group.id)
-      if l.held >= WINDOW then return false end
-      l.held = l.held + 1
-      turn:add(INSERT, group.id, row[1], key, BEHIND, nil, 0, 0)
-    else
-      if full(l, row[6]) then return false end
-      turn:add(INSERT, group.id, row[1], key, OPEN, l.now + q.lease, l.fence, 1)
-      lend(turn, l, row)
+    if given(row[4]) then take = take_keyed end
+  end
+  local more = #rows == q.n
+  for _, row in ipairs(rows) do
+    if not take(turn, l, row, seen) then
+      more = false
+      break
     end
     group.next = row[1] + 1
   end
-  return #rows == q.n and #l.claims < q.n
+  if take == take_plain and group.next > first then
+    turn:add(INSERT_ALL, group.id, l.now + q.lease, l.fence, group.stream, first, group.next)
+  end
+  return more and #l.claims < q.n
 end
 
 --- Lend items to one reader.

@@ -16,6 +16,7 @@ local ordered = require "core.ordered"
 local plain = require "core.store.plain"
 local rand = require "host.rand"
 local runs = require "core.runs"
+local scopes = require "core.scope"
 local script = require "core.script"
 local tasks = require "core.task"
 
@@ -157,6 +158,7 @@ function M.start(workflow, input, id)
 end
 
 local watcher, awaited = nil, {} -- id -> tasks that wait for news of it
+local told_of_none
 
 local function wake(id)
   local list = awaited[id]
@@ -193,6 +195,14 @@ local function parked(id, word)
     { hint = kind == "in_doubt" and "look whether it was done, then say so on that host: stoke resolve " .. id or nil })
 end
 
+--- Nobody takes it: that is said once.
+local function tell_of_none(id, word)
+  if told_of_none then return end
+  told_of_none = true
+  scopes.tell(("run %s waits for a host that takes runs of %s: stoke worker FILE is one, stoke hosts lists them"):format(id,
+    word.workflow))
+end
+
 --- Wait until a run has ended, whichever host has it.
 ---@param id string
 ---@param patient? boolean also where it is parked: a person may say something
@@ -200,6 +210,7 @@ end
 ---@return stoke.error|nil err kind `cancelled`; `parked`, `in_doubt`
 ---Raises `argument`, what the engine says.
 function M.await(id, patient)
+  local waited
   while true do
     local me = tasks.current()
     local list = awaited[id] or {}
@@ -213,9 +224,11 @@ function M.await(id, patient)
     local word, revision = known(id)
     if ENDED[word.state] then return { state = word.state, result = word.result, error = word.error } end
     if word.state == "parked" and not patient then return nil, parked(id, word) end
+    if waited and word.state == "queued" then tell_of_none(id, word) end
     watcher = watcher or tasks.spawn(watch, { system = true, name = "engine" }, revision)
     local woken, err = host.park("run " .. id, WATCH)
     if woken == nil then return nil, err end
+    waited = woken == false
   end
 end
 

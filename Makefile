@@ -76,6 +76,10 @@ ifneq ($(shell $(PKG_CONFIG) --exists libnats 2>/dev/null && echo yes),)
   LIB_CFLAGS += -DHAVE_NATS $(shell $(PKG_CONFIG) --cflags libnats)
   LIB_LIBS   += $(if $(filter 0,$(DLOPEN)),$(shell $(PKG_CONFIG) --libs libnats))
 endif
+ifneq ($(shell $(PKG_CONFIG) --exists libpq 2>/dev/null && echo yes),)
+  LIB_CFLAGS += -DHAVE_LIBPQ $(shell $(PKG_CONFIG) --cflags libpq)
+  LIB_LIBS   += $(if $(filter 0,$(DLOPEN)),$(shell $(PKG_CONFIG) --libs libpq))
+endif
 
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE -fno-omit-frame-pointer -pthread $(WARNINGS) $(CPPFLAGS) $(CFLAGS) $(EXTRA) \
           -iquote host $(LIB_CFLAGS) -MMD -MP
@@ -120,9 +124,14 @@ $(BUILD)/lib: $(ENGINE_OBJ) host/api/stoke.map
 	@ln -sf libstoke.so.$(SOVERSION) '$(OUT)/libstoke.so'
 	@touch $@
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/libraries
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(BUILD)/libraries
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
+
+# An optional library that came or went changes them, and all is compiled again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_CFLAGS)' | cmp -s - $@ || echo '$(LIB_CFLAGS)' >$@
 
 # Tells a missing library by name, once, instead of a page of compiler errors.
 $(BUILD)/libraries:
@@ -316,6 +325,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 
 $(BUILD)/bench/client $(BUILD)/bench/hold: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 $(BUILD)/bench/mhd: LIBS += $(shell $(PKG_CONFIG) --libs libmicrohttpd)
+$(BUILD)/bench/pg: LIBS += $(shell $(PKG_CONFIG) --libs libpq 2>/dev/null)
 $(BUILD)/bench/store: LIBS += $(shell $(PKG_CONFIG) --libs sqlite3)
 
 lint: ## luacheck, layers, sizes, words

@@ -72,6 +72,7 @@ local M = {}
 ---@field secret? fun(q: any): string|nil the name of a secret that is the outcome: a journal keeps the name alone
 ---@field codec? { keep: fun(value): any, give: fun(kept): any } of values that are no plain data
 ---@field metered? boolean its body performs effects of its own: what they spend of budgets is part of its outcome
+---@field told? boolean of a stream: where contents of spans are wanted, they have what was read of it
 ---@field through? fun(q: any): any what its body does is all done through the door: with unsafe effects of their own
 ---@field repeats? boolean|fun(q: any): any what is idempotent of it may be done again with the whole body it is in: it asks a
 ---  model, promises this, or is known again by a key
@@ -308,7 +309,9 @@ local function gated(def, q, task, scope, work)
   end
   if def.stream then
     local owner = def.lasts and not task.scope and task.into or scope
-    return streams.open(value, owner, hand_over(call))
+    local stream = streams.open(value, owner, hand_over(call))
+    if call.span and def.told and (span.contents or span.bodies) then stream:transcript() end
+    return stream
   end
   settle(call, value)
   return value

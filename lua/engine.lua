@@ -6,31 +6,27 @@
 ---     e:settle { { claim = claims[1], state = "done" } }
 ---
 --- An engine carries, it decides nothing: what an item is, how often it is tried and in which bytes its value stands is said above
---- it.
---- Its words, which are the contract of every file of lua/engine/ (tests/queue/battery.lua asks for each of them):
+--- it. Its words are the contract of every file of lua/engine/ (tests/queue/battery.lua asks for each of them):
 ---
---- **Stream**: items in an order. Their offsets are whole numbers from 1 that grow; there may be gaps. The id of an item is known
---- in its
---- stream for ever, also after its value was trimmed: publishing it again is no error, and does nothing.
+--- **Stream**: items in an order. Their offsets are whole numbers from 1 that grow; there may be gaps. The id of an item is
+--- known in its stream for ever, also after its value was trimmed: publishing it again is no error, and does nothing.
 ---
 --- **Group**: readers who share the work on a stream: each item is done once by the group. An item is lent to one reader by a
---- **claim**,
---- for a lease of seconds by the engine's clock, and fenced by a whole number that is higher with each claim. A claim is good as
---- long
---- as the item's fence is its own, so one whose lease has run out is good until somebody else gets the item.
+--- **claim**, for a lease of seconds by the engine's clock, and fenced by a whole number that is higher with each claim. A claim is
+--- good as long as the item's fence is its own, so one whose lease has run out is good until somebody else gets the item.
+---
+--- An item whose lease runs out at the last of its tries is dead ("its lease ran out N times"): nobody gave it back, so whoever had
+--- it may have died of it. For that reason one whose lease has run out twice is lent alone, and says so: it takes no others along.
 ---
 --- **Order**: an item with a key is not lent while an earlier item of its key is not settled in this group. "done" and "dead"
---- settle
---- an item; "again" and "back" do not.
+--- settle an item; "again" and "back" do not.
 ---
 --- **Settling**: state, value and what is handed over (`publish`) are one step, all of it or nothing. Whoever did not hear the
---- answer
---- settles again: the same state by the same claim is true, and does nothing; any other is false.
+--- answer settles again: the same state by the same claim is true, and does nothing; any other is false.
 ---
 --- All functions wait in the task that calls them, and return nil and an error of lua/errors.lua where it did not work: `refused`,
---- `timeout`, `auth`, `overloaded`, `db`, `protocol`, `argument`, `cancelled`. Texts (streams, groups, keys, ids, buckets) are
---- checked
---- above: UTF-8 without zero bytes, 1 to 255 bytes. So are numbers. Values are bytes.
+--- `timeout`, `auth`, `overloaded`, `db`, `protocol`, `argument`, `cancelled`. Texts (streams, groups, keys, ids, buckets) and
+--- numbers are checked above: texts are UTF-8 without zero bytes, 1 to 255 bytes. Values are bytes.
 
 local errors = require "core.errors"
 
@@ -53,6 +49,7 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---@field offset integer
 ---@field try integer 1: it is lent for the first time
 ---@field fence integer
+---@field alone? true its lease has run out twice, so it is lent alone
 
 ---@class core.engine.settlement
 ---@field claim core.engine.claim only stream, group, offset, key and fence are looked at
@@ -71,6 +68,15 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---@field value? string bytes
 ---@field reason? string
 
+---@class core.engine.question
+---@field stream string
+---@field group string
+---@field n integer claims at most
+---@field lease number seconds
+---@field wait number seconds
+---@field tries integer how often an item is lent
+---@field from? "first"|"new"|integer where a group begins that is new ("first")
+
 ---@class core.engine.traits what an engine promises
 ---@field order "key"|"partition" partition: items of one key are in order, but a failed one does not hold up those behind it
 ---@field fenced boolean settling by an old claim is refused
@@ -83,12 +89,8 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---@field url string without a password
 ---@field traits core.engine.traits
 ---@field publish fun(self, stream: string, items: core.engine.item[]): boolean[]?, stoke.error? false: its id was known
----@field claim fun(self, q: { stream: string, group: string, n: integer, lease: number, wait: number, tries: integer,
----  from?: "first"|"new"|integer }): core.engine.claim[]?, stoke.error? waits `wait` seconds for the first, then gives what there
----  is, at
----  most n, of some 16 MB in all; from: where a group begins that is new ("first"). An item whose lease has run out for the last
----  of its
----  `tries` becomes dead: "its lease ran out N times"
+---@field claim fun(self, q: core.engine.question): core.engine.claim[]?, stoke.error? waits for the first, then gives what there
+---  is, of some 16 MB in all
 ---@field renew fun(self, claims: core.engine.claim[], lease: number): core.engine.claim[]?, stoke.error? those that are lost
 ---@field settle fun(self, list: core.engine.settlement[]): boolean[]?, stoke.error? false: it is another's, and nothing was written
 ---@field read fun(self, stream: string, from: integer, limit: integer): (core.engine.item|{ offset: integer })[]?, stoke.error? of
@@ -133,13 +135,13 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 --- Scheme -> file of lua/engine/.
 M.schemes = { ["local"] = "local", postgres = "postgres", postgresql = "postgres", nats = "nats", tls = "nats", kafka = "kafka" }
 
---- A URL without its password, for every text.
+--- A URL without its password, for every text. Up to the last @, as in a password that should have been encoded.
 ---@param url string
 ---@return string
 ---
 --- Example: `engine.plain "postgres://ada:secret@db/jobs"  --> postgres://ada:***@db/jobs`
 function M.plain(url)
-  local text = url:gsub("^(%a[%w+.-]*://[^/?#@:]*):[^/?#]*@", "%1:***@")
+  local text = url:gsub("^(%a[%w+.-]*://[^/?#@:]*):.*@", "%1:***@")
   return (text:gsub("([?&]%a*pass%a*=)[^&#]*", "%1***"))
 end
 

@@ -80,6 +80,10 @@ local function name_of(task)
   return run and run.agent.label or task.name or task.site or "the host"
 end
 
+--- Who a letter of the running task is from.
+---@return string
+function M.sender() return name_of(current()) end
+
 -- ---- the queue ----------------------------------------------------------------------------------------------------------------
 
 local function accepts(ticket, letter)

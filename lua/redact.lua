@@ -21,10 +21,11 @@ function M.secret(name) return secrets.named(name) end
 local Redactor = {}
 Redactor.__index = Redactor
 
+---@param careful? boolean plain words are no secrets, and none is put back
 ---@return core.redactor
 ---
 --- Example: `local redactor = redact.new()`
-function M.new() return setmetatable({ seen = {}, list = {}, named = {} }, Redactor) end
+function M.new(careful) return setmetatable({ seen = {}, list = {}, named = {}, careful = careful }, Redactor) end
 
 --- Bytes of the shortest value that is looked for: shorter ones are parts of other words.
 local SHORTEST <const> = 6
@@ -36,14 +37,26 @@ local function add(self, value, name)
   end
 end
 
+--- A secret with a name, which is put back where a run is replayed.
+local function remember(self, value, mark)
+  if #value < SHORTEST then return end
+  for _, one in ipairs(self.named) do
+    if one[1] == value then return end
+  end
+  self.named[#self.named + 1] = { value, mark }
+end
+
+--- A word such as "ollama", which servers that want any key are given: it is part of many texts, and no secret.
+local function is_word(value) return #value < 12 and not value:find "%A" end
+
 --- Add a secret value: as it is, without URL escapes, and with JSON escapes.
 ---@param value string
 ---@param name? string written in its place as "[secret NAME]"; default: M.MARK
 function Redactor:learn(value, name)
   value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
-  if value == M.MARK then return end
+  if value == M.MARK or self.careful and (self.seen[value] or is_word(value)) then return end
   local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
-  if name and #value >= SHORTEST then self.named[#self.named + 1] = { value, ("[secret %s]"):format(name) } end
+  if name and not self.careful then remember(self, value, ("[secret %s]"):format(name)) end
   for _, text in ipairs { value, plain } do
     local written = json.encode(text)
     if written and written ~= '"' .. text .. '"' then add(self, written:sub(2, -2), name) end
@@ -71,7 +84,7 @@ end
 ---
 --- Example: `redact.learn(key, "GPU_API_KEY")`
 function M.learn(value, name)
-  known = known or M.new()
+  known = known or M.new(true)
   if name and name:find "[^%w_.-]" then name = nil end -- it may stand in JSON
   if value:find "%s" then add(known, value, name) end -- as a whole, before what follows its first word
   known:learn(value, name)
@@ -86,7 +99,7 @@ local variables -- a redactor of those that are variables of the environment
 ---
 --- Example: `redact.learn_variable(value, "GPU_API_KEY")`
 function M.learn_variable(value, name)
-  variables = variables or M.new()
+  variables = variables or M.new(true)
   variables:learn(value, name)
   M.learn(value, name)
 end
@@ -114,7 +127,7 @@ end
 ---
 --- Example: `redact.learn_url(q.url)`
 function M.learn_url(url)
-  known = known or M.new()
+  known = known or M.new(true)
   known:url(url)
   trim()
 end

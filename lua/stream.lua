@@ -156,12 +156,11 @@ function Stream:iterate(how)
   return M.walk(self, how)
 end
 
---- Record from now on what is read from the stream.
+--- Record what is read from the stream; where somebody does already, his record is this one's, too.
 ---@return userdata transcript `text()` gives it as a string
 function Stream:transcript()
-  local recorder = M.recorder(self.source)
-  self.source = recorder
-  return recorder.transcript
+  if not rawget(self.source, "transcript") then self.source = M.recorder(self.source) end
+  return self.source.transcript
 end
 
 --- Create a stream owned by a scope.
@@ -264,6 +263,29 @@ function M.items(transcript)
     position, at = after, at + wait
     return at, item
   end
+end
+
+--- What a model has said in a stream that was recorded, as a message; nil where it was not.
+---@param source table
+---@return { role: string, content: string, thinking?: string, tool_calls?: table[] }|nil
+---
+--- Example: `local message = streams.message(value)`
+function M.message(source)
+  local transcript = rawget(source, "transcript")
+  if not transcript then return nil end
+  local words, thoughts, calls = {}, {}, {}
+  for _, item in M.items(transcript) do
+    local kind = type(item) == "table" and item.type
+    if kind == "text" then
+      words[#words + 1] = item.text
+    elseif kind == "thinking" then
+      thoughts[#thoughts + 1] = item.text
+    elseif kind == "tool_call" then
+      calls[#calls + 1] = item.call or { ["function"] = { name = item.name, arguments = item.arguments } }
+    end
+  end
+  return { role = "assistant", content = table.concat(words), thinking = thoughts[1] and table.concat(thoughts) or nil,
+    tool_calls = calls[1] and calls or nil }
 end
 
 --- Create a transcript.

@@ -23,6 +23,7 @@ local redact = require "core.redact"
 local scopes = require "core.scope"
 local script = require "core.script"
 local spans = require "core.gate.span"
+local streams = require "core.stream"
 local tasks = require "core.task"
 local texts = require "core.text"
 local monotonic = require "host.time".monotonic
@@ -257,11 +258,11 @@ local function gather(self)
   end, { system = true, name = "traces" })
 end
 
---- What a model answered, as a message; nil of a stream, whose pieces nobody keeps.
+--- What a model answered, as a message.
 local function answer_of(value)
   local done = type(value) == "table" and rawget(value, "done")
   local reply = type(done) == "table" and done.reply or value
-  local message = type(reply) == "table" and rawget(reply, "message")
+  local message = type(value) == "table" and streams.message(value) or type(reply) == "table" and rawget(reply, "message")
   if type(message) ~= "table" then return nil end
   return json.decode(M.body(message) or "null")
 end

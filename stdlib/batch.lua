@@ -12,6 +12,7 @@
 
 local agent = require "stoke.agent"
 local combine = require "core.combine"
+local config = require "stoke.config"
 local errors = require "core.errors"
 local find = require "stoke.batch.find"
 local outputs = require "stoke.batch.output"
@@ -24,9 +25,9 @@ local subject = require "stoke.pipeline.subject"
 
 local M = {}
 
---- Rows at once, where nobody says how many: enough to keep some servers busy, and few enough that the rows of others get a turn.
----@private
-M.CONCURRENCY = 32
+--- Rows at once, where nobody says how many: at least so many, and so many for each server of the settings, since a server that
+--- ends a row takes the next one that waits here.
+local LEAST <const>, EACH <const> = 32, 4
 
 ---@class stoke.batch.options
 ---@field input string|table[]|fun(): any a file (.jsonl, .csv, .tsv, .txt), a list of rows, or an iterator: a row is a table of
@@ -43,7 +44,7 @@ M.CONCURRENCY = 32
 ---@field fresh? boolean begin anew where a batch of this name was stopped, or has ended
 ---@field retry_failed? boolean try its dead letters again
 ---@field limit? integer only the first so many rows, for now
----@field concurrency? integer rows at once (32)
+---@field concurrency? integer rows at once (32, or 4 for each endpoint of the settings, where that is more)
 ---@field tries? integer how often a row is tried (3)
 ---@field lease? number seconds after which a row is free again, where the process that held it was killed (10)
 ---@field engine? string a URL of stoke.queue
@@ -134,6 +135,12 @@ local function fatal_of(o, scope)
   end
 end
 
+local function concurrency()
+  local count = 0
+  for _ in next, config.get().endpoints or {} do count = count + 1 end
+  return math.min(math.max(LEAST, EACH * count), 1000)
+end
+
 --- How many rows there will be, by what was read so far.
 local function total_of(run)
   local rows = run.kept.rows
@@ -149,7 +156,7 @@ local function go(run, o, report)
   local work = subject_of(o)
   if o.retry_failed then run:retry_failed() end
   local scope <close> = combine.scope { deadline = o.deadline, budget = o.budget, class = "batch" }
-  run:go({ reader = reader, work = work, output = o.out, concurrency = o.concurrency or M.CONCURRENCY, tries = o.tries or 3,
+  run:go({ reader = reader, work = work, output = o.out, concurrency = o.concurrency or concurrency(), tries = o.tries or 3,
     lease = o.lease or 10, limit = o.limit, fatal = fatal_of(o, scope), told = o.progress and function(one)
       o.progress(one.done + one.failed, total_of(one), one.failed)
     end }, report)

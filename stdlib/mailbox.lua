@@ -159,7 +159,8 @@ function M.list() return engine.list() end
 
 --- A mailbox; the same one whenever the same name is given, until it is closed.
 ---@param name? string
----@param options? { capacity?: integer } letters that it holds (1000)
+---@param options? { capacity?: integer, shared?: boolean } capacity: letters that it holds (1000); shared: where an engine is set,
+---  the one of this name that all hosts have (stdlib/mailbox/shared.lua)
 ---@return stoke.mailbox
 ---Raises `argument`.
 ---
@@ -170,7 +171,11 @@ function M.new(name, options)
   end
   local capacity
   if options ~= nil then
-    capacity = errors.options(options, { capacity = "number" }, "stoke.mailbox").capacity
+    options = errors.options(options, { capacity = "number", shared = "boolean" }, "stoke.mailbox")
+    if options.shared and not name then errors.argument "stoke.mailbox: what hosts share has a name" end
+    local far = options.shared and require "stoke.mailbox.shared".named(name)
+    if far then return far end
+    capacity = options.capacity
     if capacity and (math.type(capacity) ~= "integer" or capacity < 1) then
       errors.argument("stoke.mailbox: capacity must be a whole number of at least 1, got %s", tostring(capacity))
     end

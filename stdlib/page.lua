@@ -27,6 +27,7 @@ local guards = require "stoke.page.guard"
 local http = require "stoke.http"
 local json = require "stoke.json"
 local log = require "stoke.log"
+local redact = require "core.redact"
 local scopes = require "core.scope"
 local streams = require "stoke.page.stream"
 local tasks = require "core.task"
@@ -145,7 +146,7 @@ local HEADERS = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "
 local function refuse(res, status, message, hint)
   local headers = { ["WWW-Authenticate"] = status == 401 and "Bearer" or nil, ["Retry-After"] = status == 503 and "2" or nil }
   for name, value in next, HEADERS do headers[name] = value end
-  return res:reply(status, headers, json.encode { error = message, hint = hint })
+  return res:reply(status, headers, json.encode { error = redact.known(message), hint = hint and redact.known(hint) })
 end
 
 local STATUS = { argument = 400, protocol = 400, overloaded = 503, timeout = 504, denied = 403 }

@@ -51,7 +51,7 @@ local function check_self(self, what) scopes.check_self(self, Queue, what .. "()
 ---@return stoke.queue
 ---Raises `argument` for an engine that nobody knows; `refused`, `auth`, `timeout`, `db` where it cannot be opened.
 ---
---- Example: `local queue <close> = stoke.queue "postgres://localhost/jobs"`
+--- Example: `local jobs <close> = stoke.queue "postgres://localhost/jobs"`
 function M.open(url)
   if url == nil then url = config.get().engine or "local" end
   if type(url) ~= "string" or url == "" then
@@ -70,7 +70,7 @@ end
 ---@return boolean new false: its id was known, and nothing was done
 ---Raises `argument`, `limit` (a value of more than 16 MB), and what the engine raises.
 ---
---- Example: `queue:publish("mails", "ada", "welcome ada", { to = "ada@example.org" })`
+--- Example: `jobs:publish("mails", "ada", "welcome ada", { to = "ada@example.org" })`
 function Queue:publish(stream, key, id, value)
   check_self(self, "queue:publish")
   return self:publish_all(stream, { { key = key, id = id, value = value } }) == 1
@@ -82,7 +82,7 @@ end
 ---@return integer new how many ids were not known
 ---Raises what queue:publish raises.
 ---
---- Example: `queue:publish_all("rows", { { id = "1", value = { 1 } }, { id = "2", value = { 2 } } })`
+--- Example: `jobs:publish_all("rows", { { id = "1", value = { 1 } }, { id = "2", value = { 2 } } })`
 function Queue:publish_all(stream, list)
   check_self(self, "queue:publish_all")
   words.name("queue:publish: the stream", stream)
@@ -111,7 +111,7 @@ end
 ---@return stoke.queue.reader reader for the loop to close
 ---Raises `argument`; when it is read, what the engine raises.
 ---
---- Example: `for item in queue:consume("mails", "senders", { tries = 3 }) do send(item.value) item:ack() end`
+--- Example: `for item in jobs:consume("mails", "senders", { tries = 3 }) do send(item.value) item:ack() end`
 function Queue:consume(stream, group, options)
   check_self(self, "queue:consume")
   local reader = items.reader(self, stream, group, options)
@@ -124,7 +124,7 @@ end
 ---@return boolean[] mine false: it was another's
 ---Raises `argument`, and what the engine raises.
 ---
---- Example: `queue:settle { { item = a, state = "done" }, { item = b, state = "again", delay = 5 } }`
+--- Example: `jobs:settle { { item = a, state = "done" }, { item = b, state = "again", delay = 5 } }`
 function Queue:settle(list)
   check_self(self, "queue:settle")
   errors.list("queue:settle", list)
@@ -171,7 +171,7 @@ end
 ---@return fun(): { id: string, key?: string, offset: integer, value: any }|nil iterator
 ---Raises what the engine raises, while it is iterated.
 ---
---- Example: `for item in queue:read "jobs" do print(item.offset, item.id) end`
+--- Example: `for item in jobs:read "jobs" do print(item.offset, item.id) end`
 function Queue:read(stream, options)
   check_self(self, "queue:read")
   words.name("queue:read: the stream", stream)
@@ -191,7 +191,7 @@ end
 ---  reason?: string }|nil iterator
 ---Raises what the engine raises, while it is iterated.
 ---
---- Example: `for done in queue:outcomes("jobs", "workers") do print(done.id, done.state, done.reason) end`
+--- Example: `for done in jobs:outcomes("jobs", "workers") do print(done.id, done.state, done.reason) end`
 function Queue:outcomes(stream, group, options)
   check_self(self, "queue:outcomes")
   words.name("queue:outcomes: the stream", stream)
@@ -208,7 +208,7 @@ end
 ---@return { stream: string, items: integer, last: integer, groups: { group: string, waiting: integer, lent: integer, done: integer,
 ---  dead: integer }[] }[] sorted; waiting: not lent and not settled
 ---
---- Example: `for _, s in ipairs(queue:streams()) do print(s.stream, s.items) end`
+--- Example: `for _, s in ipairs(jobs:streams()) do print(s.stream, s.items) end`
 function Queue:streams()
   check_self(self, "queue:streams")
   return perform(self, "queue.streams", {})
@@ -217,7 +217,7 @@ end
 --- How the engine is.
 ---@return { engine: string, version: string, ok: boolean, latency: number, detail?: string } latency: seconds
 ---
---- Example: `print(queue:health().version)`
+--- Example: `print(jobs:health().version)`
 function Queue:health()
   check_self(self, "queue:health")
   return perform(self, "queue.health", {})
@@ -226,7 +226,7 @@ end
 --- What the engine promises.
 ---@return core.engine.traits
 ---
---- Example: `if queue:traits().order ~= "key" then print "failed items do not hold up those behind them" end`
+--- Example: `if jobs:traits().order ~= "key" then print "failed items do not hold up those behind them" end`
 function Queue:traits()
   check_self(self, "queue:traits")
   return errors.check(driver.traits(self))
@@ -235,7 +235,7 @@ end
 --- The engine's clock, by which leases run.
 ---@return number seconds since 1970
 ---
---- Example: `print(queue:now() - stoke.time.now())`
+--- Example: `print(jobs:now() - stoke.time.now())`
 function Queue:now()
   check_self(self, "queue:now")
   return perform(self, "queue.now", {})
@@ -248,7 +248,7 @@ end
 ---@param group string
 ---@param offset integer 1: all of it
 ---
---- Example: `queue:rewind("texts", "counters", 1)`
+--- Example: `jobs:rewind("texts", "counters", 1)`
 function Queue:rewind(stream, group, offset)
   check_self(self, "queue:rewind")
   perform(self, "queue.rewind", { stream = words.name("queue:rewind: the stream", stream),
@@ -261,7 +261,7 @@ end
 ---@param ids? string[] which; all of them without it
 ---@return integer revived
 ---
---- Example: `print(queue:revive("jobs", "workers"))`
+--- Example: `print(jobs:revive("jobs", "workers"))`
 function Queue:revive(stream, group, ids)
   check_self(self, "queue:revive")
   if ids ~= nil then
@@ -277,7 +277,7 @@ end
 ---@param options { before: integer } an offset
 ---@return integer trimmed
 ---
---- Example: `queue:trim("jobs", { before = 100000 })`
+--- Example: `jobs:trim("jobs", { before = 100000 })`
 function Queue:trim(stream, options)
   check_self(self, "queue:trim")
   options = errors.options(options, { before = "number" }, "queue:trim")
@@ -291,7 +291,7 @@ end
 ---@param bucket string
 ---@return stoke.queue.kv
 ---
---- Example: `local kv = queue:kv "settings"`
+--- Example: `local kv = jobs:kv "settings"`
 function Queue:kv(bucket)
   check_self(self, "queue:kv")
   return keys.kv(self, bucket)
@@ -301,7 +301,7 @@ end
 ---@param name string
 ---@return stoke.queue.log
 ---
---- Example: `local log = queue:log "runs"`
+--- Example: `local history = jobs:log "runs"`
 function Queue:log(name)
   check_self(self, "queue:log")
   return keys.log(self, name)
@@ -309,7 +309,7 @@ end
 
 --- Close it: items that are held go back; who waits gets an error of kind `cancelled`. Idempotent.
 ---
---- Example: `queue:close()`
+--- Example: `jobs:close()`
 function Queue:close()
   check_self(self, "queue:close")
   self.stream:close()

@@ -156,14 +156,18 @@ function Topic:__tostring() return ("topic %s: %d subscribers"):format(self.name
 
 --- The topic of a name; each durable run has names of its own.
 ---@param name string
+---@param options? { shared?: boolean } where an engine is set, the one of this name that all hosts have (stdlib/topic/shared.lua)
 ---@return stoke.topic
 ---Raises `argument`; `limit` where there are too many.
 ---
 --- Example: `local news = stoke.topic "news"`
-function M.new(name)
+function M.new(name, options)
   if type(name) ~= "string" or name == "" then
     errors.argument("stoke.topic: a name expected, got %s", errors.describe(name))
   end
+  local wanted = options ~= nil and errors.options(options, { shared = "boolean" }, "stoke.topic").shared
+  local far = wanted and require "stoke.topic.shared".named(name)
+  if far then return far end
   return (named:get(name, function(schedule) return setmetatable({ name = name, boxes = {}, swept = SWEEP, schedule = schedule },
     Topic) end))
 end

@@ -9,7 +9,7 @@
   X(err)                                                                                                               \
   X(task) X(schedule)                                                                                                  \
   X(time) X(json) X(hash) X(http) X(transcript) X(server) X(fs) X(watch) X(jail) X(proc) X(stdio) X(env) X(rand)       \
-      X(about) X(embedder) X(plain) X(store) X(vectors) X(nats)
+      X(about) X(embedder) X(plain) X(store) X(vectors) X(nats) X(pg)
 
 #define DECLARE_LIB(name) int luaopen_host_##name(lua_State *L);
 HOSTLIBS(DECLARE_LIB)

@@ -4,6 +4,7 @@
 --- cache costs nothing.
 
 local effect = require "core.effect"
+local spans = require "core.gate.span"
 
 local M = {}
 
@@ -11,8 +12,16 @@ local M = {}
 ---@class stoke.embed.job
 ---@field run fun(job: stoke.embed.job): table|nil, stoke.error?
 
-effect.define("llm.embed", { class = "idempotent", repeats = true, metered = true, aside = { "endpoint", "timeouts" },
-  run = function(_, _, job) return job:run() end })
+--- What it asks for is below its span, where somebody traces.
+local function run(_, call, job)
+  local seen = call and call.span
+  if not seen then return job:run() end
+  spans.inside(seen)
+  local _ <close> = setmetatable({}, { __close = function() spans.outside(seen) end })
+  return job:run()
+end
+
+effect.define("llm.embed", { class = "idempotent", repeats = true, metered = true, aside = { "endpoint", "timeouts" }, run = run })
 
 --- Embed texts.
 ---@param q table pure data

@@ -562,8 +562,8 @@ effect.define("llm.load", { taped = true, class = "idempotent", repeats = true, 
 effect.define("llm.admin", { taped = true, class = class_of, aside = ASIDE,
   run = call, pool = route_at_once, retry = RETRY, subject = subject })
 effect.define("llm.stream", { taped = true, cached = true, class = "idempotent", repeats = true, aside = ASIDE,
-  run = function(q, record) return open(q, record) end, stream = true, resume = resume, pool = route, waits = drop_text,
-    retry = RETRY, usage = usage_of, subject = subject, reserve = reserve, timings = timings_of })
+  run = function(q, record) return open(q, record) end, stream = true, told = true, resume = resume, pool = route,
+    waits = drop_text, retry = RETRY, usage = usage_of, subject = subject, reserve = reserve, timings = timings_of })
 -- Which dialect an endpoint speaks, where nobody has said: what a run asked by is on its tape.
 effect.define("llm.dialect", { taped = true, class = "pure", quiet = true, in_body = true,
   run = function(_, _, find) return find() end })

@@ -168,6 +168,15 @@ function M.inside(span)
   holder.context = span.within
 end
 
+--- What follows is no more inside of it.
+---@param span core.span
+---
+--- Example: `spans.outside(seen)`
+function M.outside(span)
+  local holder = span.holder
+  if holder and holder.context == span.within then holder.context = span.outside end
+end
+
 --- The span around the running task.
 ---@return core.span|nil
 ---
@@ -279,8 +288,7 @@ end
 function M.leave(self, err, used)
   if self.left then return end
   self.left = true
-  local holder = self.holder
-  if holder and holder.context == self.within then holder.context = self.outside end
+  M.outside(self)
   if not M.on then return end
   local record = record_of(self, self.opened, err, used)
   record.around = true

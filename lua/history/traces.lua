@@ -19,11 +19,20 @@ SELECT trace, min(start), max(start+seconds), count(*), count(*) FILTER (WHERE n
   sum(coalesce(json_extract(data,'$.output_tokens'),0)) FILTER (WHERE name IN ('llm.chat','llm.stream'))
 FROM spans WHERE trace IN (SELECT value FROM json_each(?)) GROUP BY trace]]
 local ROOTS = [[
-SELECT trace, name, about, error FROM (SELECT trace, name, about, error,
+SELECT trace, name, about, error, parent FROM (SELECT trace, name, about, error, parent,
   row_number() OVER (PARTITION BY trace ORDER BY parent IS NOT NULL, start, n) AS place
   FROM spans WHERE trace IN (SELECT value FROM json_each(?))) WHERE place=1]]
 
 local function or_nil(value) return value ~= null and value or nil end
+
+--- Has a trace not ended? Its first span is below one that is not there: its end has not come, or its process never saw it. Spans
+--- of servers may be below those of who asks, in another process.
+---@param name string of the first span
+---@param parent? string
+---@return boolean
+---
+--- Example: `assert(history.is_open("llm.chat", "4f2a4f2a4f2a4f2a"))`
+function M.is_open(name, parent) return parent ~= nil and not name:find "serve" end
 
 --- What each trace of a list of ids comes to, by id.
 local function summaries(db, ids)
@@ -38,7 +47,7 @@ local function summaries(db, ids)
   if not found then return nil, err end
   for _, r in ipairs(found.rows) do
     local one = out[r[1]]
-    if one then one.name, one.about, one.error = r[2], or_nil(r[3]), or_nil(r[4]) end
+    if one then one.name, one.about, one.error, one.open = r[2], or_nil(r[3]), or_nil(r[4]), M.is_open(r[2], or_nil(r[5])) end
   end
   return out
 end

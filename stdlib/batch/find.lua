@@ -3,7 +3,7 @@
 local M = {}
 
 --- Rows that are read at once.
-local PAGE <const> = 256
+local PAGE <const> = 64
 
 --- What is known of an item that is settled.
 local function found_of(item, outcome)

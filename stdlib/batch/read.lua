@@ -27,13 +27,14 @@ local M = {}
 
 local FORMATS = { jsonl = "jsonl", ndjson = "jsonl", csv = "csv", tsv = "tsv", txt = "text", text = "text" }
 
---- Bytes before a place that its digest is of.
-local BEFORE <const> = 4096
+--- Bytes before a place that its digest is of; bytes of rows that are given at once.
+local BEFORE <const>, PIECE <const> = 4096, 4 << 20
 
 ---@class stoke.batch.reader
 ---@field rows integer that were given so far
 ---@field names? string[] the columns of a CSV file
 ---@field size? integer bytes of the file
+---@field ended? boolean there are no more rows
 local Reader = {}
 Reader.__index = Reader
 
@@ -254,14 +255,17 @@ function M.values(given, options)
   return self
 end
 
---- The next rows, at most so many; an empty list at the end.
+--- The next rows, at most so many and some megabytes of a file; an empty list at the end.
 ---@param most integer
 ---@return stoke.batch.row[]
 function Reader:next(most)
-  local list = {}
-  while #list < most do
+  local list, last = {}, self.lines and self.lines:bytes() + PIECE
+  while #list < most and not (last and self.lines:bytes() >= last) do
     local row = self:read()
-    if not row then break end
+    if not row then
+      self.ended = true
+      break
+    end
     list[#list + 1] = row
   end
   return list

@@ -189,7 +189,7 @@ local function feed(self, reader, limit)
     if rows[1] then publish(self, rows) end
     self.repeated = false
     kept.place, kept.rows = reader:place(), reader.rows
-    kept.read = most > 0 and #rows < most
+    kept.read = reader.ended or false
     self.share = reader:share()
     if rows[1] or kept.read then keep(self) end
     if limit and reader.rows >= limit then break end

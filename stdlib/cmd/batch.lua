@@ -37,8 +37,8 @@ local SPEC = {
     { "fresh", type = "boolean", help = "begin anew" },
     { "retry-failed", type = "boolean", help = "with --resume: try the rows again that failed" },
     { "limit", short = "n", type = "integer", placeholder = "N", help = "only the first N rows, for now" },
-    { "concurrency", short = "c", type = "integer", default = batch.CONCURRENCY, placeholder = "N", help = "rows at once; the pool "
-      .. "sends no more than servers have slots for" },
+    { "concurrency", short = "c", type = "integer", placeholder = "N", help = "rows at once (32, or 4 for each server of the "
+      .. "settings); the pool sends no more than servers have slots for" },
     { "tries", type = "integer", default = 3, placeholder = "N", help = "how often a row is tried" },
     { "id", placeholder = "COLUMN", help = "the column that is a row's id; else id or custom_id, else its number" },
     { "name", placeholder = "NAME", help = "the batch's name; else that of FILE" },
@@ -116,8 +116,11 @@ local function tell(a, report)
   if report.rows == 0 and report.stopped then return end -- it did not begin
   if a.json then print_json(report) else stdio.err(reports.text(report, a.file)) end
   if report.left > 0 or report.stopped then
-    stdio.err(("stoke batch %s --resume%s%s goes on\n"):format(show.word(a.file), a.name and " --name " .. show.word(a.name) or "",
-      a.output and " -o " .. show.word(a.output) or ""))
+    local again = ("stoke batch %s --resume"):format(show.word(a.file))
+    for _, name in ipairs { "name", "engine", "output" } do
+      if a[name] then again = ("%s --%s %s"):format(again, name, show.word(a[name])) end
+    end
+    stdio.err(again .. " goes on\n")
   end
 end
 

@@ -19,9 +19,12 @@ local SPEC = {
   examples = { { "stoke top", "the only host there is; q, Esc or Ctrl-C ends" },
                { "stoke top town --every 5", "this one, every five seconds" },
                { "stoke top --json", "one look into a pipe or a file, for a script" },
+               { "stoke top --all", "all hosts that share runs by an engine (stoke worker)" },
                { "stoke top --json --every 10", "one every ten seconds, until nobody reads" } },
   options = { { "every", type = "number", help = "seconds between two looks; on a terminal 1" },
               { "once", type = "boolean", help = "one look, then end; so it is without --every where the output is no terminal" },
+              { "all", type = "boolean", help = "the hosts that share runs, in place of one of this machine" },
+              { "engine", placeholder = "URL", help = "with --all: what they share; else that of the settings" },
               { "json", type = "boolean", help = "one JSON object a look" } },
   positionals = { { "name", optional = true, help = "name or process of the host" } },
 }
@@ -150,10 +153,21 @@ return function(argv)
   local once = a.once or not tty and not a.every
   a.every = a.every or 1
   if not (a.every > 0) then errors.raise("usage", ("--every: seconds must be more than 0, not %g"):format(a.every)) end
-  local host = attach.find(a.name)
+  if a.all and a.name then errors.raise("usage", "--all shows all hosts, not one of a name") end
+  local host = not a.all and attach.find(a.name)
   local screen = tty and os.getenv "TERM" ~= "dumb" and not a.json and not once
   local before
+  local function look_at_all()
+    local inspected = require "stoke.inspect.hosts"
+    local now = inspected.look(a.engine)
+    local lines = not a.json and inspected.lines(now, before)
+    before = now
+    if a.json then return json.encode(now) .. "\n" end
+    for i, line in ipairs(lines) do lines[i] = term.clean(line) end
+    return lines
+  end
   local function look(columns)
+    if a.all then return look_at_all() end
     local _, rows = stdio.columns()
     local now, err = stoke.try(attach.ask, host.path, "/counts")
     if err and before and (err.kind == "refused" or err.kind == "unreachable" or err.kind == "incomplete") then

@@ -52,6 +52,7 @@ local LIST = {
   { "metrics", "Metrics", also = "prometheus promtool figures gauges counters" },
   { "evaluations", "Evaluations", also = "evals evaluation scorers judge" },
   { "documents", "Notes", also = "notes rag retrieval citations" },
+  { "many-hosts", "From one machine to many", also = "workers worker hosts farm engine distributed" },
   { "watching-worlds", "The page", also = "browser watch-at web-page html" },
 }
 

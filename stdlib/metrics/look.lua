@@ -137,6 +137,8 @@ local function caches(set)
   })
 end
 
+local RUN <const> = { "running", "waiting", "parked", "done", "failed", "cancelled" }
+
 local function runs(set)
   local module = loaded["core.runs"]
   local store = module and module.store()
@@ -144,7 +146,7 @@ local function runs(set)
   if not found then return end
   local states = set:group { "state" }
   local count = states:gauge("stoke_runs", "Durable runs in the store of this process.")
-  for state, n in next, found do count:set(states:row(state), n) end
+  for _, state in ipairs(RUN) do count:set(states:row(state), found[state] or 0) end
   local live = 0
   for _ in next, module.live do live = live + 1 end
   plain(set, { { "gauge", "stoke_runs_live", "Durable runs that this process has.", live } })

@@ -140,7 +140,7 @@ class ApprovalCard {
     put(this.restButton, `Show all of it (${numberText(Math.ceil(entry.bytes / 1024))} KB)`);
     const { said } = entry;
     this.state.hidden = !said && !(entry.left && may);
-    put(this.state, said ? `${said.decision === "rejected" ? "Rejected" : "Approved"}${said.args ? ", edited" : ""}. ${entry.left ? "No process has the run: " : "The run has not taken it up yet: "}stoke resume ${entry.run} continues it.`
+    put(this.state, said ? `${said.decision === "rejected" ? "Rejected" : "Approved"}${said.edited ? ", edited" : ""}. ${entry.left ? "No process has the run: " : "The run has not taken it up yet: "}stoke resume ${entry.run} continues it.`
       : "No process has this run: the decision is kept, and holds when the run is continued.");
     const open = this.editing || this.rejecting;
     this.buttons.hidden = !may || Boolean(said) || open;

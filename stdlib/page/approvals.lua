@@ -41,7 +41,7 @@ View.__index = View
 function M.new(options)
   options = options or {}
   return setmetatable({ id = "approvals", kind = "approvals", title = "Approvals", store = options.store, idle = options.idle,
-    turn = channel.semaphore(1), kept = { list = {}, runs = {}, due = 0 }, decided = json.array(), shown = nil, looks = {} }, View)
+    turn = channel.semaphore(1), kept = { list = {}, runs = {}, due = 0 }, decided = json.array(), shown = nil }, View)
 end
 
 -- ---- what is asked, as a text ---------------------------------------------------------------------------------------------------
@@ -58,29 +58,40 @@ local function visible(text)
   end))
 end
 
---- A request as JSON for people, without secrets; as Lua writes it where JSON cannot say it.
-local function text_of(name, request)
+--- What secrets this process knows is not shown wherever it stands.
+local function conceal(value)
+  for name, inner in next, value do
+    if type(inner) == "table" then conceal(inner) elseif type(inner) == "string" then value[name] = redact.known(inner) end
+  end
+  return value
+end
+
+--- A request as it is shown: a copy without secrets, and its text; as Lua writes it where JSON cannot say it.
+local function shown_of(name, request)
   local redactor, about = redact.new(), effect.about(name)
   local copy = json.decode(json.encode(request) or "null")
-  if type(copy) ~= "table" then return visible(show.pretty(request)) end
+  if type(copy) ~= "table" then return nil, visible(redact.known(show.pretty(request))) end
   if about and about.redact then about.redact(copy, redactor) end
-  redactor:fields(copy)
-  return visible(redactor:text(json.encode(copy, { pretty = true })))
+  copy = conceal((redactor:fields(copy)))
+  return copy, visible(json.encode(copy, { pretty = true }))
 end
 
 --- What a person decides about: the text, and the digest by which a decision names it. Secrets count in the digest.
 local function asked_of(name, what, request)
-  local text = text_of(name, request)
+  local shown, text = shown_of(name, request)
   local exact = json.encode(request) or show.pretty(request)
-  return { text = text, digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+  return { shown = shown, text = text, digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
 end
 
---- What is secret keeps its value where a person has changed the rest.
-local function with_secrets(edited, original)
+--- Arguments that a person has edited: what is as it was shown is as it was, with its secrets.
+local function restored(edited, shown, original)
   for name, value in next, edited do
-    local was = type(original) == "table" and original[name] or nil
-    if value == redact.MARK and was ~= nil then edited[name] = was
-    elseif type(value) == "table" then with_secrets(value, was) end
+    local seen, was = shown[name], original[name]
+    if type(value) ~= "table" then
+      if value == seen then edited[name] = was end
+    elseif type(seen) == "table" and type(was) == "table" then
+      restored(value, seen, was)
+    end
   end
   return edited
 end
@@ -97,7 +108,8 @@ local function of_host(entry)
     looked[entry] = found
   end
   return { id = "host-" .. entry.id, effect = entry.effect, what = entry.what, agent = entry.agent, since = entry.since,
-    run = entry.run, text = found.text, digest = found.digest, args = entry.args, entry = entry, editable = entry.args ~= nil }
+    run = entry.run, text = found.text, shown = found.shown, digest = found.digest, args = entry.args, entry = entry,
+    editable = entry.args ~= nil }
 end
 
 -- ---- the store ------------------------------------------------------------------------------------------------------------------
@@ -108,8 +120,8 @@ local function of_record(run, record)
   local found = asked_of(record.effect, what, request == nil and json.null or request)
   return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = what, agent = record.agent,
     since = record.since or record.time, run = run.id, number = record.number, key = record.key, text = found.text,
-    digest = found.digest, exact = record.digest, args = record.args, editable = record.args ~= nil, said = record.said,
-    left = run.left }
+    shown = found.shown, digest = found.digest, exact = record.digest, args = record.args, editable = record.args ~= nil,
+    said = record.said, left = run.left }
 end
 
 --- Does what a run waits for, in words, say that it may be an approval?
@@ -163,10 +175,11 @@ local function all(self)
 end
 
 local function told(one)
-  local cut = #one.text > HEAD
+  local cut, said = #one.text > HEAD, one.said
   return { id = one.id, effect = one.effect, what = data.text(one.what), agent = data.text(one.agent, 200), since = one.since,
     run = data.text(one.run, 200), number = one.number, text = data.text(one.text, HEAD), bytes = cut and #one.text or nil,
-    digest = one.digest, editable = one.editable or nil, said = one.said and data.plain(one.said), left = one.left }
+    digest = one.digest, editable = one.editable or nil, left = one.left,
+    said = said and { decision = said.decision, edited = said.args and true or nil } }
 end
 
 local function look(self)
@@ -239,7 +252,7 @@ local function edited(one, text)
   if type(args) ~= "table" or type(text) == "string" and text:find "^%s*%[" then
     errors.raise("argument", "the arguments must be a JSON object" .. (err and ": " .. err.message or ""))
   end
-  return with_secrets(args, one.args)
+  return one.shown and restored(args, one.shown, one.args) or args
 end
 
 --- A request of this host: what a person has changed is checked as the tool will check it.

@@ -78,7 +78,7 @@ const app = {
 
   drawNav() {
     const nav = byId("nav");
-    nav.replaceChildren(...[...this.views].map(([id, view]) => el("a", { href: this.href(id), "data-view": id,
+    nav.replaceChildren(...[...this.views].map(([id, view]) => el("a", { href: this.href(id), "data-view": id, title: view.title,
       "aria-current": view === this.shown && "page" }, icon(view.constructor.icon ?? "world"), el("span", {}, view.title),
     el("b", { class: "badge-count", hidden: !view.badge }, view.badge ?? ""))));
     nav.hidden = this.views.size < 2;

@@ -5,7 +5,7 @@ const QUEUE_SHOWN = 3; // waiting calls of a model
 const CALLS_SHOWN = 6;
 const MEAN = 10; // seconds over which a speed is a mean
 
-const PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
+const SHOWN_PARTS = ["host", "speeds", "pool", "agents", "cache", "failures"];
 const CACHE_TIERS = [["exact", "asked before"], ["shared", "asked by another just then"], ["semantic", "means the same"],
   ["prefix", "rest of an earlier answer"], ["misses", "asked a model"]];
 
@@ -32,7 +32,7 @@ class Now {
 
   picture(picture) {
     this.seen = picture;
-    for (const name of PARTS) this.dirty.add(name);
+    for (const name of SHOWN_PARTS) this.dirty.add(name);
     this.draw();
   }
 
@@ -48,6 +48,9 @@ class Now {
   draw() {
     if (!this.seen || this.app.shown !== this) return;
     const { seen, dirty } = this;
+    const atWork = [...new Set(allLanes(seen.pool).flatMap((lane) => lane.calls.map((call) => call.agent)))].sort().join("\n");
+    if (this.atWork !== atWork) dirty.add("agents");
+    this.atWork = atWork;
     if (dirty.has("host") || dirty.has("speeds") || dirty.has("pool")) this.drawTiles(seen.host, seen.pool, seen.speeds);
     if (dirty.has("pool")) this.drawPool(seen.pool);
     if (dirty.has("agents")) this.drawAgents(seen.agents);
@@ -118,8 +121,9 @@ class Now {
   // ---- agents, cache, errors --------------------------------------------------------------------------------------------------
 
   drawAgents(agents) {
+    const atWork = new Set(this.atWork.split("\n"));
     put(this.agents.note, agents.length ? String(agents.length) : "");
-    const rows = agents.map((agent) => el("tr", {}, el("td", {}, el("b", {}, agent.name), agent.busy && [" ", pill("busy", agent.busy > 1 ? `${agent.busy} in a turn` : "in a turn")]),
+    const rows = agents.map((agent) => el("tr", {}, el("td", {}, el("b", {}, agent.name), (agent.busy || atWork.has(agent.name)) && [" ", pill("busy", agent.busy > 1 ? `${agent.busy} at work` : "at work")]),
       el("td", { class: "soft wide" }, agent.model ?? ""), el("td", { class: "num" }, agent.sessions ?? "–"), el("td", { class: "num" }, agent.runs ? numberText(agent.runs) : "–"),
       el("td", { class: "num wide" }, agent.runs ? `${numberText(agent.input_tokens)} + ${numberText(agent.output_tokens)}` : "–"),
       el("td", { class: `num${agent.failed ? " bad" : ""}` }, agent.failed || "–"), el("td", { class: "num soft" }, agent.newest ? agoText(agent.newest) : "")));
@@ -137,7 +141,7 @@ class Now {
     this.cache.body.replaceChildren(el("ul", { class: "tiers" }, CACHE_TIERS.filter(([name]) => cache[name] > 0).map(([name, words]) => {
       const bar = el("i", {});
       bar.style.width = `${100 * cache[name] / all}%`;
-      return el("li", { class: name }, el("span", {}, words), el("span", { class: "bar-of" }, bar), el("b", { class: "num" }, numberText(cache[name])));
+      return el("li", { class: name }, el("span", {}, words), el("span", { class: "share" }, bar), el("b", { class: "num" }, numberText(cache[name])));
     })));
   }
 
@@ -153,6 +157,8 @@ class Now {
 
 // How long something lasts already: to a tenth, so that the numbers do not flicker.
 const waitText = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : durationText(seconds));
+
+const allLanes = (pool) => [...pool.servers.flatMap((server) => server.lanes), ...pool.others];
 
 const whose = (call) => `${call.agent ?? call.task?.replace(/^.*\//, "") ?? "?"}${call.program ? ` #${call.program}` : ""}`;
 

@@ -76,7 +76,10 @@ end
 local function failures()
   local list, dropped = activity.failures()
   local redactor = redact.new()
-  for _, failure in ipairs(list) do failure.message = redactor:prose(failure.message) end
+  for _, failure in ipairs(list) do
+    failure.message = redact.known(redactor:prose(failure.message))
+    failure.about = failure.about and redact.known(tostring(failure.about))
+  end
   return json.array(list), dropped
 end
 

@@ -1,7 +1,7 @@
 // One run, or one trace, from within: its heading, what took how long, what was said, and any record of it whole.
 
 const tabsOf = { run: [["timeline", "Timeline"], ["transcript", "Transcript"], ["ends", "Input and result"]],
-  trace: [["timeline", "Timeline"], ["transcript", "Transcript"]] };
+  trace: [["timeline", "Timeline"], ["transcript", "Transcript"], ["log", "Log"]] };
 // Wide enough for a row's detail beside the rows.
 const wideScreen = matchMedia("(min-width: 1000px)");
 
@@ -26,13 +26,17 @@ function longText(text, size, all) {
 const section = (title, content, { open = false, copy } = {}) => el("details", { open },
   el("summary", {}, title, copy && el("span", { class: "beside" }, copy)), content);
 
+const errorBanner = ({ kind, message, where, hint }) => el("div", { class: "banner failed" },
+  el("p", {}, el("b", {}, kind ?? "error"), `: ${message}`, where && el("span", { class: "soft" }, ` at ${where}`)),
+  hint && el("p", { class: "soft" }, hint));
+
 class RunPage {
-  // kind: "run" or "trace"; host: whether a run can be taken up where the page comes from.
+  // kind: "run" or "trace".
   constructor(app, view, kind, id) {
     Object.assign(this, { app, view, kind, id, tab: null, rows: new Map(), spans: [], conversations: [], asking: false });
     this.head = el("header", { class: "run-head" });
-    this.tabs = el("div", { class: "tabs", role: "tablist" }, tabsOf[kind].map(([name, title]) => el("button", { type: "button", role: "tab",
-      id: `tab-${name}`, "aria-controls": "run-body", onclick: () => this.app.go(...this.address(name)) }, title)));
+    this.tabs = el("div", { class: "tabs", role: "tablist" }, tabsOf[kind].map(([name, title]) => el("button", { type: "button",
+      role: "tab", id: `tab-${name}`, "aria-controls": "run-body", onclick: () => app.go(...this.address(name)) }, title)));
     this.fall = new Waterfall({ onPick: (item) => this.pick(item), onMore: () => this.more() });
     this.detail = el("aside", { class: "detail", "aria-label": "One row in detail", hidden: true });
     this.timeline = el("div", { class: "timeline-of" }, this.fall.node, this.detail);
@@ -40,12 +44,16 @@ class RunPage {
     this.choices = el("div", { class: "choices", role: "group", "aria-label": "Conversations" });
     this.talk = el("div", { class: "talk" }, this.choices, this.transcript.node);
     this.ends = el("div", { class: "ends" });
+    this.log = el("div", { class: "log-of" });
     this.body = el("div", { class: "card run-body", id: "run-body", role: "tabpanel" });
     this.node = el("div", { class: "run-page" }, this.head, el("div", { class: "card run-card" }, this.tabs, this.body));
-    wideScreen.addEventListener("change", () => this.place());
+    this.placed = () => this.place();
+    wideScreen.addEventListener("change", this.placed);
   }
 
-  address(tab, ...more) { return [this.view.id, this.kind, this.id, ...tab === "timeline" && more.length === 0 ? [] : [tab], ...more]; }
+  address(tab, ...more) {
+    return [this.view.id, this.kind, this.id, ...tab === "timeline" && more.length === 0 ? [] : [tab], ...more];
+  }
 
   look(more) { return ask(`/look?${new URLSearchParams({ view: this.view.id, [this.kind]: this.id, ...more })}`); }
 
@@ -59,12 +67,15 @@ class RunPage {
     this.drawTab();
   }
 
-  exit() { clearInterval(this.timer); }
+  exit() {
+    clearInterval(this.timer);
+    wideScreen.removeEventListener("change", this.placed);
+  }
 
   turn(tab) {
     this.tab = tab;
     for (const button of this.tabs.children) button.ariaSelected = String(button.id === `tab-${tab}`);
-    this.body.replaceChildren({ timeline: this.timeline, transcript: this.talk, ends: this.ends }[tab]);
+    this.body.replaceChildren({ timeline: this.timeline, transcript: this.talk, ends: this.ends, log: this.log }[tab]);
   }
 
   // ---- what there is ----------------------------------------------------------------------------------------------------------
@@ -83,7 +94,7 @@ class RunPage {
       this.about = shown.run;
       this.count = shown.count;
       for (const row of shown.records) this.rows.set(row.n, row);
-      this.trace = shown.trace ?? this.trace;
+      this.trace = shown.trace ?? this.trace; // { id, span }
     } else {
       this.about = shown.trace;
       this.count = shown.trace.count;
@@ -98,6 +109,7 @@ class RunPage {
 
   // The files have changed: what has come since, and what had no outcome yet.
   async refresh() {
+    if (this.kind === "trace" && this.about?.state !== "open") return; // it has ended
     if (!this.about || this.asking) {
       this.again = this.asking;
       return;
@@ -125,43 +137,64 @@ class RunPage {
 
   // ---- the heading ------------------------------------------------------------------------------------------------------------
 
-  back() { return el("a", { class: "back-link", href: this.app.href(this.view.id, ...this.view.listWords()) }, icon("back"), this.view.title); }
+  back() {
+    return el("a", { class: "back-link", href: this.app.href(this.view.id, ...this.view.listWords()) }, icon("back"),
+      this.view.title);
+  }
 
   drawHead() {
     const { about, kind } = this, state = about.left ? "parked" : about.state;
     const title = kind === "run" ? about.id : `${about.name} ${about.about ?? ""}`;
-    const facts = kind === "run" ? [about.workflow, ["begun ", agoText(about.begun)], living(about) ? null : `took ${tookText(about.changed - about.begun)}`,
-      about.calls > 0 && count(about.calls, "call"), about.tokens > 0 && `${numberText(about.tokens)} tokens`, count(this.count, "record"),
-      about.bytes > 0 && sizeText(about.bytes)]
-      : [["begun ", agoText(about.begun)], `took ${tookText(about.seconds)}`, count(about.totals.calls, "call"),
-        `${numberText(about.totals.input_tokens)} → ${numberText(about.totals.output_tokens)} tokens`, count(about.count, "span"),
-        about.totals.queue > 0.001 && `waited ${tookText(about.totals.queue)}`, about.totals.errors > 0 && `${about.totals.errors} failed`];
-    this.head.replaceChildren(this.back(), el("div", { class: "run-title" }, el("h2", {}, title), pill(state, about.left ? "left" : about.state),
-      el("span", { class: "grow" }), this.links()),
-    el("p", { class: "facts-line" }, facts.filter(Boolean).map((fact) => el("span", {}, fact))), ...this.banner());
+    this.head.replaceChildren(this.back(),
+      el("div", { class: "run-title" }, el("h2", {}, title), pill(state, about.left ? "left" : about.state),
+        el("span", { class: "grow" }), this.links()),
+      el("p", { class: "facts-line" }, (kind === "run" ? this.factsOfRun() : this.factsOfTrace()).filter(Boolean)
+        .map((fact) => el("span", {}, fact))),
+      ...this.banner());
     document.title = `${title} · ${this.view.title}`;
+  }
+
+  factsOfRun() {
+    const { about } = this;
+    return [about.workflow, ["begun ", agoText(about.begun)],
+      !living(about) && `took ${tookText(about.changed - about.begun)}`,
+      about.calls > 0 && count(about.calls, "call"), about.tokens > 0 && `${numberText(about.tokens)} tokens`,
+      count(this.count, "record"), about.bytes > 0 && sizeText(about.bytes)];
+  }
+
+  factsOfTrace() {
+    const { about } = this, { totals } = about;
+    return [["begun ", agoText(about.begun)], about.state !== "open" && `took ${tookText(about.seconds)}`,
+      about.state === "open" && "what is around all of it has not ended", count(totals.calls, "call"),
+      `${numberText(totals.input_tokens)} → ${numberText(totals.output_tokens)} tokens`, count(about.count, "span"),
+      totals.queue > 0.001 && `waited ${tookText(totals.queue)}`, totals.errors > 0 && `${totals.errors} failed`];
   }
 
   links() {
     const { about, app, view } = this, out = [];
     if (about.fork_of) {
-      out.push(el("span", { class: "soft" }, "fork of ", el("a", { href: app.href(view.id, "run", about.fork_of) }, about.fork_of), ` at #${about.fork_at}`),
-        el("a", { class: "button small", href: app.href(view.id, "diff", `run:${about.fork_of}`, `run:${about.id}`) }, "Compare both"));
+      out.push(el("span", { class: "soft" }, "fork of ", el("a", { href: app.href(view.id, "run", about.fork_of) }, about.fork_of),
+        ` at #${about.fork_at}`),
+        el("a", { class: "button small", href: app.href(view.id, "diff", `run:${about.fork_of}`, `run:${about.id}`) },
+          "Compare both"));
     }
-    if (this.trace) out.push(el("a", { class: "button small", href: app.href(view.id, "trace", this.trace) }, "Its trace"));
-    out.push(el("button", { type: "button", class: "small", onclick: () => view.compareWith(`${this.kind}:${this.id}`) }, "Compare…"));
+    if (this.trace) out.push(el("a", { class: "button small",
+      href: app.href(view.id, "trace", this.trace.id, "timeline", this.trace.span) },
+      "Its trace"));
+    out.push(el("button", { type: "button", class: "small", onclick: () => view.compareWith(`${this.kind}:${this.id}`) },
+      "Compare…"));
     return out;
   }
 
   banner() {
-    const { about } = this, out = [];
-    if (about.error) {
-      out.push(el("div", { class: "banner failed" }, el("p", {}, el("b", {}, about.error.kind ?? "error"), `: ${about.error.message}`,
-        about.error.where && el("span", { class: "soft" }, ` at ${about.error.where}`)), about.error.hint && el("p", { class: "soft" }, about.error.hint)));
+    const { about } = this;
+    if (about.error) return [errorBanner(about.error)];
+    if (about.left) {
+      return [el("div", { class: "banner" }, el("p", {}, "No process has this run. It goes on with:"),
+        commandLine(`stoke resume ${about.typed}`))];
     }
-    if (about.left) out.push(el("div", { class: "banner" }, el("p", {}, "No process has this run. It goes on with:"), commandLine(`stoke resume ${about.typed}`)));
-    else if (about.waits && !about.error) out.push(el("div", { class: "banner" }, el("p", {}, about.state === "parked" ? "It is parked: " : "It waits: ", about.waits)));
-    return out;
+    if (!about.waits) return [];
+    return [el("div", { class: "banner" }, el("p", {}, about.state === "parked" ? "It is parked: " : "It waits: ", about.waits))];
   }
 
   // ---- the tabs ---------------------------------------------------------------------------------------------------------------
@@ -170,16 +203,32 @@ class RunPage {
     if (!this.about) return;
     if (this.tab === "timeline") this.openWanted();
     else if (this.tab === "transcript") this.drawTalk();
+    else if (this.tab === "log") this.drawLog();
     else this.drawEnds();
+  }
+
+  async drawLog() {
+    const shown = await attempt(this.look({ part: "log" }));
+    if (!shown) return;
+    const line = (one) => {
+      const item = one.span && this.fall.find(one.span);
+      return el("tr", { "data-level": one.level }, el("td", { class: "num" }, one.at < 0.0005 ? "0" : tookText(one.at)),
+        el("td", {}, one.level), el("td", {}, one.message, one.fields && el("span", { class: "soft" }, ` ${brief(one.fields)}`),
+          item && el("div", {}, el("a", { href: this.app.href(...this.address("timeline", one.span)) }, item.about))));
+    };
+    this.log.replaceChildren(shown.lines.length === 0 ? el("p", { class: "hint" }, "Nothing was logged.")
+      : el("table", { class: "grid" }, el("tbody", {}, shown.lines.map(line))));
   }
 
   drawRows() {
     if (!this.about) return;
     if (this.kind === "run") {
       const rows = [...this.rows.values()].sort((a, b) => a.n - b.n);
-      this.fall.set(treeOfRecords(rows), living(this.about) ? hostClock.now() - this.about.begun : this.about.changed - this.about.begun, this.count - rows.length);
+      this.fall.set(treeOfRecords(rows), living(this.about) ? hostClock.now() - this.about.begun
+        : this.about.changed - this.about.begun, this.count - rows.length);
       if (rows.length === 0) this.fall.list.replaceChildren(el("p", { class: "hint" }, "Nothing is recorded yet."));
     } else this.fall.set(treeOfSpans(this.spans), this.about.seconds, this.count - this.spans.length);
+    if (this.shown) this.place();
   }
 
   drawTalk() {
@@ -191,8 +240,9 @@ class RunPage {
       return;
     }
     const chosen = all.find((one) => String(one.first) === this.wanted) ?? all[0];
-    this.choices.replaceChildren(...all.map((one) => el("button", { type: "button", class: "small", title: one.key, "aria-pressed": String(one === chosen),
-      onclick: () => this.app.go(...this.address("transcript", one.first)) }, one.title, el("small", {}, count(one.calls, "call")))));
+    const button = (one) => el("button", { type: "button", class: "small", title: one.key, "aria-pressed": String(one === chosen),
+      onclick: () => this.app.go(...this.address("transcript", one.first)) }, one.title, el("small", {}, count(one.calls, "call")));
+    this.choices.replaceChildren(...all.map(button));
     const key = `${chosen.first} ${chosen.last} ${this.rows.get(chosen.last)?.seconds}`;
     if (this.talked !== key) this.transcript.show({ [this.kind]: this.id, transcript: chosen.last });
     this.talked = key;
@@ -201,11 +251,13 @@ class RunPage {
   async drawEnds() {
     const shown = await attempt(this.look({ part: "ends" }));
     if (!shown) return;
-    const whole = (name) => async () => (await this.look({ part: "ends", all: 1 }))[name];
-    const part = (title, text, size, name) => el("section", {}, el("h3", {}, title, text !== undefined && copyButton(async () => whole(name)())),
-      text === undefined ? el("p", { class: "hint" }, name === "input" ? "It was begun without one." : this.about.state === "done" ? "It returned nothing." : "There is none yet.")
-        : longText(text, size, whole(name)));
-    this.ends.replaceChildren(part("Input", shown.input, shown.input_size, "input"), part("Result", shown.result, shown.result_size, "result"));
+    const part = (title, name, none) => {
+      const whole = async () => (await this.look({ part: "ends", all: 1 }))[name];
+      if (shown[name] === undefined) return el("section", {}, el("h3", {}, title), el("p", { class: "hint" }, none));
+      return el("section", {}, el("h3", {}, title, copyButton(whole)), longText(shown[name], shown[`${name}_size`], whole));
+    };
+    this.ends.replaceChildren(part("Input", "input", "It was begun without one."),
+      part("Result", "result", this.about.state === "done" ? "It returned nothing." : "There is none yet."));
   }
 
   // ---- one row ----------------------------------------------------------------------------------------------------------------
@@ -248,7 +300,8 @@ class RunPage {
 
   factsOf({ row }) {
     const out = [];
-    const add = (name, value) => value !== undefined && value !== null && value !== "" && out.push(el("div", {}, el("dt", {}, name), el("dd", {}, value)));
+    const add = (name, value) => value !== undefined && value !== null && value !== ""
+      && out.push(el("div", {}, el("dt", {}, name), el("dd", {}, value)));
     add("took", row.seconds === undefined ? "not at its end" : tookText(row.seconds));
     add("after", row.at === undefined ? undefined : tookText(Math.max(0, row.at)));
     for (const [name, words] of PARTS.slice(0, 4)) if (row[name] > 0.0005) add(words, tookText(row[name]));
@@ -261,58 +314,74 @@ class RunPage {
     add("attempts", row.attempts);
     add("asked by", row.who);
     add("in the script", row.where);
-    if (row.n !== undefined) add("kind", { pure: "may be done again", idempotent: "may be repeated", unsafe: "must not be repeated" }[row.class]);
+    if (row.n !== undefined) add("done twice", row.class === "unsafe" ? "it happens twice" : "harmless");
     return el("dl", { class: "facts" }, out);
   }
 
   drawDetail(item, whole) {
     const { row } = item, loading = whole === undefined;
     const close = el("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => this.pick(null) }, "✕");
-    const title = el("header", {}, el("h3", {}, row.n !== undefined && el("span", { class: "number" }, `#${row.n}`), item.about), pill(row.status === "in doubt" ? "parked" : row.status, row.status), close);
-    const tries = (row.tries ?? []).map((one) => el("p", { class: "soft" }, `after ${tookText(one.after ?? 0)}: ${one.kind}: ${one.message}`));
-    const failed = whole?.error ?? (row.status === "failed" && row.message ? { kind: row.kind, message: row.message } : null);
-    this.detail.replaceChildren(title, ...failed ? [el("div", { class: "banner failed" }, el("p", {}, el("b", {}, failed.kind ?? "error"), `: ${failed.message}`), failed.hint && el("p", { class: "soft" }, failed.hint))] : [],
-      ...tries, this.factsOf(item), ...loading ? [el("p", { class: "hint" }, "…")] : [this.actions(item, whole), ...this.sections(item, whole)]);
+    const title = el("header", {}, el("h3", {}, row.n !== undefined && el("span", { class: "number" }, `#${row.n}`), item.about),
+      pill(row.status === "in doubt" ? "parked" : row.status, row.status), close);
+    const tries = (row.tries ?? []).map((one) =>
+      el("p", { class: "soft" }, `after ${tookText(one.after ?? 0)}: ${one.kind}: ${one.message}`));
+    const failed = whole?.error ?? (row.status === "failed" && row.message ? row : null);
+    this.detail.replaceChildren(title, ...failed ? [errorBanner({ ...failed, where: undefined })] : [], ...tries,
+      this.factsOf(item),
+      ...loading ? [el("p", { class: "hint" }, "…")] : [this.actions(item, whole), ...this.sections(item, whole)]);
   }
 
-  actions(item, whole) {
-    const { row } = item;
-    const buttons = [];
-    if (whole.curl) buttons.push(copyButton(() => this.curl(row, whole), "Copy as curl"));
-    if (this.kind === "run" && row.n !== undefined && !row.inside) buttons.push(el("button", { type: "button", class: "small", onclick: () => this.replay(row) }, "Replay from here…"));
-    return el("div", { class: "row" }, buttons);
+  actions({ row, key, group }, whole) {
+    const again = this.kind === "run" && row.n !== undefined && !row.inside;
+    return el("div", { class: "row" }, group !== undefined && el("button", { type: "button", class: "small",
+      onclick: () => this.fall.focus(key) }, "Only this part"),
+        whole.curl && copyButton(() => this.curl(row, whole), "Copy as curl"),
+      again && el("button", { type: "button", class: "small", onclick: () => this.replay(row) }, "Replay from here…"));
   }
 
-  async curl(row, whole) { return whole.curl_size === undefined ? whole.curl : (await this.look({ record: row.n, all: 1 })).curl; }
+  async curl(row, whole) {
+    return whole.curl_size === undefined ? whole.curl : (await this.look({ record: row.n, all: 1 })).curl;
+  }
 
   sections({ row }, whole) {
     const out = [], all = (name) => async () => (await this.look({ record: row.n, all: 1 }))[name];
-    if (whole.answer) out.push(section("Answer", el("ol", { class: "messages" }, this.transcript.message({ ...whole.answer, n: 0 })), { open: true }));
-    if (whole.value !== undefined) out.push(section(whole.answer ? "Reply as it came" : "Outcome", longText(whole.value, whole.value_size, all("value")), { open: !whole.answer }));
+    if (whole.answer) out.push(section("Answer",
+      el("ol", { class: "messages" }, this.transcript.message({ ...whole.answer, n: 0 })), { open: true }));
+    if (whole.value !== undefined) out.push(section(whole.answer ? "Reply as it came" : "Outcome",
+      longText(whole.value, whole.value_size, all("value")), { open: !whole.answer }));
     if (whole.request !== undefined) out.push(section("Request", longText(whole.request, whole.request_size, all("request"))));
     if (whole.curl) out.push(section("As curl", longText(whole.curl, whole.curl_size, all("curl")), { open: row.call === true }));
     if (this.kind === "run" && whole.key) {
-      out.push(section("In a terminal", [commandLine(`stoke show ${this.about.typed} --record ${row.n}`), commandLine(`stoke replay ${this.about.typed} --to ${row.n}`),
-        ...row.inside ? [] : [commandLine(`stoke fork ${this.about.typed} --at ${row.n}`)], el("p", { class: "hint mono" }, whole.key)]));
+      out.push(section("In a terminal", [commandLine(`stoke show ${this.about.typed} --record ${row.n}`),
+        commandLine(`stoke replay ${this.about.typed} --to ${row.n}`),
+        ...row.inside ? [] : [commandLine(`stoke fork ${this.about.typed} --at ${row.n}`)],
+          el("p", { class: "hint mono" }, whole.key)]));
     }
     return out;
   }
 
   // A new run that begins with the records up to here: its own from then on.
   async replay(row) {
-    const { about, app, view } = this, host = view.host && app.may;
-    const told = el("p", {}, `A new run begins with the records 1 to ${row.n} of ${about.id}, as they are, and asks all that follows anew. ${about.id} stays as it is.`);
-    if (!app.may) {
-      await dialog("Replay from here", [told, el("p", { class: "hint" }, "You only watch here. In a terminal:"), commandLine(`stoke fork ${about.typed} --at ${row.n}`),
-        el("p", { class: "hint" }, "To stand still at this record and look around in the run:"), commandLine(`stoke replay ${about.typed} --to ${row.n}`)], [["Close", "", "main"]]);
-      return;
-    }
+    const { about, app } = this;
+    const told = el("p", {}, `A new run begins with the records 1 to ${row.n} of ${about.id}, as they are, and asks all that `
+      + `follows anew. ${about.id} stays as it is.`);
+    if (!app.may) return this.replayCommands(row, told);
+    const how = this.view.host
+      ? el("label", { class: "check" }, el("input", { type: "checkbox", name: "go", checked: true }), "and goes on at once")
+      : el("p", { class: "hint" }, "No host has this store open here: a command tells how it goes on.");
     const values = await dialog("Replay from here", [told,
-      el("label", {}, `Another outcome of #${row.n} (JSON; empty: as it was)`, el("textarea", { name: "value", rows: 3, spellcheck: "false", placeholder: row.outcome ?? "" })),
-      host ? el("label", { class: "check" }, el("input", { type: "checkbox", name: "go", checked: true }), "and goes on at once")
-        : el("p", { class: "hint" }, "No host has this store open here: a command tells how it goes on.")],
+      el("label", {}, `Another outcome of #${row.n} (JSON; empty: as it was)`,
+        el("textarea", { name: "value", rows: 3, spellcheck: "false", placeholder: row.outcome ?? "" })), how],
     [["Begin it", "yes", "main"], ["Cancel", ""]]);
-    if (values) await this.fork(row, values);
+    return values && this.fork(row, values);
+  }
+
+  replayCommands(row, told) {
+    const { typed } = this.about;
+    return dialog("Replay from here", [told, el("p", { class: "hint" }, "You only watch here. In a terminal:"),
+      commandLine(`stoke fork ${typed} --at ${row.n}`),
+      el("p", { class: "hint" }, "To stand still at this record and look around in the run:"),
+      commandLine(`stoke replay ${typed} --to ${row.n}`)], [["Close", "", "main"]]);
   }
 
   async fork(row, { value, go }) {
@@ -335,7 +404,7 @@ class RunPage {
       else this.app.go(this.view.id, ...this.view.listWords());
       return true;
     }
-    const tab = tabsOf[this.kind][{ t: 0, c: 1, i: 2 }[event.key]];
+    const tab = tabsOf[this.kind][{ t: 0, c: 1, i: 2, l: 2 }[event.key]];
     if (tab) {
       this.app.go(...this.address(tab[0]));
       return true;

@@ -9,7 +9,8 @@ class DiffPage {
     this.body = el("div", { class: "card" }, el("p", { class: "hint" }, "…"));
     this.node = el("div", { class: "run-page" }, el("header", { class: "run-head" },
       el("a", { class: "back-link", href: app.href(view.id, ...view.listWords()) }, icon("back"), view.title),
-      el("div", { class: "run-title" }, el("h2", {}, "Compared"), this.side(a), el("span", { class: "soft" }, "with"), this.side(b))), this.body);
+      el("div", { class: "run-title" }, el("h2", {}, "Compared"), this.side(a), el("span", { class: "soft" }, "with"),
+        this.side(b))), this.body);
   }
 
   side(text) {
@@ -20,20 +21,30 @@ class DiffPage {
   async enter() {
     const shown = await attempt(ask(`/look?${new URLSearchParams({ view: this.view.id, a: this.a, b: this.b })}`));
     if (!shown) return this.body.replaceChildren(el("p", { class: "empty" }, "They cannot be compared."));
-    return this.body.replaceChildren(...shown.kind === "runs" ? [el("pre", { class: "wide-text" }, shown.text)] : this.traces(shown));
+    return this.body.replaceChildren(...shown.kind === "runs" ? [el("pre", { class: "wide-text" }, shown.text)]
+      : this.traces(shown));
   }
 
   traces({ a, b, seconds, changes, gone, new: added }) {
     const pair = (name, of) => el("div", {}, el("dt", {}, name), el("dd", {}, `${of(a)} → ${of(b)}`));
-    const rows = changes.map((one) => el("tr", {}, el("td", { class: `num ${one.own > 0 ? "slower" : "faster"}` }, `${one.own > 0 ? "+" : "−"}${tookText(Math.abs(one.own))}`),
-      el("td", {}, one.path, el("div", { class: "soft" }, one.why.join(", "))), el("td", { class: "num" }, tookText(one.before)), el("td", { class: "num" }, tookText(one.after))));
-    const named = (list, words) => list.map((one) => el("tr", {}, el("td", { class: "num" }, words), el("td", {}, one.path), el("td", {}), el("td", { class: "num" }, tookText(one.seconds))));
+    const rows = changes.map((one) => el("tr", {},
+      el("td", { class: `num ${one.own > 0 ? "slower" : "faster"}` }, `${one.own > 0 ? "+" : "−"}${tookText(Math.abs(one.own))}`),
+      el("td", {}, one.path, el("div", { class: "soft" }, one.why.join(", "))), el("td", { class: "num" }, tookText(one.before)),
+        el("td", { class: "num" }, tookText(one.after))));
+    const named = (list, words) => list.map((one) =>
+      el("tr", {}, el("td", { class: "num" }, words), el("td", {}, one.path), el("td", {}),
+      el("td", { class: "num" }, tookText(one.seconds))));
     const all = [...rows, ...named(added, "new"), ...named(gone, "gone")];
-    return [el("p", { class: "verdict" }, Math.abs(seconds) < 0.0005 ? "Both took as long." : `The second one took ${tookText(Math.abs(seconds))} ${seconds > 0 ? "longer" : "less"}.`),
-      el("dl", { class: "facts" }, pair("took", (one) => tookText(one.seconds)), pair("calls", (one) => one.totals.calls), pair("tokens read", (one) => numberText(one.totals.input_tokens)),
-        pair("tokens written", (one) => numberText(one.totals.output_tokens)), pair("waited", (one) => tookText(one.totals.queue)), pair("loading", (one) => tookText(one.totals.load))),
-      all.length === 0 ? el("p", { class: "hint" }, "No span differs.") : el("div", { class: "scrolls" }, el("table", { class: "grid" }, el("thead", {}, el("tr", {},
-        el("th", { class: "num" }, "in itself"), el("th", {}, "span"), el("th", { class: "num" }, "before"), el("th", { class: "num" }, "after"))), el("tbody", {}, all)))];
+    return [el("p", { class: "verdict" }, Math.abs(seconds) < 0.0005 ? "Both took as long."
+      : `The second one took ${tookText(Math.abs(seconds))} ${seconds > 0 ? "longer" : "less"}.`),
+      el("dl", { class: "facts" }, pair("took", (one) => tookText(one.seconds)), pair("calls", (one) => one.totals.calls),
+        pair("tokens read", (one) => numberText(one.totals.input_tokens)),
+        pair("tokens written", (one) => numberText(one.totals.output_tokens)), pair("waited", (one) => tookText(one.totals.queue)),
+          pair("loading", (one) => tookText(one.totals.load))),
+      all.length === 0 ? el("p", { class: "hint" }, "No span differs.")
+        : el("div", { class: "scrolls" }, el("table", { class: "grid" }, el("thead", {}, el("tr", {},
+        el("th", { class: "num" }, "in itself"), el("th", {}, "span"), el("th", { class: "num" }, "before"),
+          el("th", { class: "num" }, "after"))), el("tbody", {}, all)))];
   }
 
   exit() {}
@@ -49,16 +60,21 @@ kinds.runs = class {
   static icon = "runs";
 
   constructor(app, { id, title }) {
-    Object.assign(this, { app, id, title, page: null, items: [], next: undefined, filter: { kind: "", state: "", text: "" }, comparing: null, controls: [] });
-    this.keys = [["/", "find a run"], ["j k", "the next row, the one before"], ["Enter", "open it"], ["← →", "fold, unfold"], ["t c i", "timeline, conversation, input and result"], ["Esc", "back"]];
-    this.search = el("input", { type: "search", placeholder: "Find by id, workflow, agent, model…", "aria-label": "Find", oninput: () => this.typed() });
-    this.segments = el("div", { class: "segments", role: "group", "aria-label": "Kind" }, [["", "All"], ["runs", "Runs"], ["traces", "Traces"]].map(([kind, words]) =>
+    Object.assign(this, { app, id, title, page: null, items: [], next: undefined, filter: { kind: "", state: "", text: "" },
+      comparing: null, controls: [] });
+    this.keys = [["/", "find a run"], ["j k", "the next row, the one before"], ["Enter", "open it"], ["← →", "fold, unfold"],
+      ["t c i l", "timeline, conversation, input and result, log"], ["Esc", "back"]];
+    this.search = el("input", { type: "search", placeholder: "Find by id, workflow, agent, model…", "aria-label": "Find",
+      oninput: () => this.typed() });
+    this.segments = el("div", { class: "segments", role: "group", "aria-label": "Kind" },
+      [["", "All"], ["runs", "Runs"], ["traces", "Traces"]].map(([kind, words]) =>
       el("button", { type: "button", "data-kind": kind, onclick: () => this.choose({ kind }) }, words)));
     this.states = el("select", { "aria-label": "State", onchange: (event) => this.choose({ state: event.target.value }) },
       el("option", { value: "" }, "any state"), STATE_WORDS.map((state) => el("option", { value: state }, state)));
     this.told = el("div", { class: "banner compare", hidden: true });
     this.body = el("tbody", {});
-    this.table = el("table", { class: "grid history" }, el("thead", {}, el("tr", {}, ["", "what", "begun", "took", "calls", "tokens"].map((words, i) =>
+    this.table = el("table", { class: "grid history" },
+      el("thead", {}, el("tr", {}, ["", "what", "begun", "took", "calls", "tokens"].map((words, i) =>
       el("th", { class: i > 1 && "num" }, words)))), this.body);
     this.empty = el("div", { class: "empty", hidden: true });
     this.moreButton = el("button", { type: "button", hidden: true, onclick: () => this.more() }, "Older ones");
@@ -80,7 +96,8 @@ kinds.runs = class {
     const key = what === "run" || what === "trace" ? `${what} ${words[0]}` : what === "diff" ? `diff ${words.join(" ")}` : "list";
     if (this.key0 !== key) {
       this.page?.exit();
-      this.page = what === "run" || what === "trace" ? new RunPage(this.app, this, what, words[0]) : what === "diff" ? new DiffPage(this.app, this, words[0] ?? "", words[1] ?? "") : null;
+      this.page = what === "run" || what === "trace" ? new RunPage(this.app, this, what, words[0]) : what === "diff"
+        ? new DiffPage(this.app, this, words[0] ?? "", words[1] ?? "") : null;
       this.key0 = key;
       this.node.replaceChildren(...this.page ? [this.page.node] : this.listNode);
       this.node.scrollTop = 0;
@@ -160,8 +177,10 @@ kinds.runs = class {
     const filtered = this.listWords().length > 0;
     this.table.hidden = this.items.length === 0;
     this.empty.hidden = this.items.length > 0;
-    this.empty.replaceChildren(...filtered ? [el("p", {}, this.next ? "Nothing of this kind among the newest." : "Nothing of this kind.")] : [el("p", {}, "Nothing has been kept yet."),
-      el("p", { class: "soft" }, "A durable run is kept as it goes, what took how long where it is asked for:"), commandLine("stoke run --durable FILE"), commandLine("stoke FILE --spans")]);
+    this.empty.replaceChildren(...filtered ? [el("p", {},
+      this.next ? "Nothing of this kind among the newest." : "Nothing of this kind.")] : [el("p", {}, "Nothing has been kept yet."),
+      el("p", { class: "soft" }, "A durable run is kept as it goes, what took how long where it is asked for:"),
+        commandLine("stoke run --durable FILE"), commandLine("stoke FILE --spans")]);
     this.moreButton.hidden = this.next === undefined;
     put(this.moreButton, this.items.length === 0 ? "Look further back" : "Older ones");
     this.drawCompare();
@@ -174,11 +193,14 @@ kinds.runs = class {
     const row = el("tr", { "data-key": this.keyOf(item), "data-kind": item.kind },
       el("td", { class: "state-of" }, pill(item.state)),
       el("td", { class: "what-of" }, el("a", { href: this.app.href(this.id, item.kind, item.id) }, item.title), " ",
-        el("span", { class: "soft" }, item.kind === "trace" ? `${item.name} · trace` : item.name, item.fork_of && ` · fork of ${item.fork_of}`),
+        el("span", { class: "soft" }, item.kind === "trace" ? `${item.name} · trace` : item.name,
+          item.fork_of && ` · fork of ${item.fork_of}`),
         about && el("div", { class: "about-of" }, about)),
-      el("td", { class: "num begun-of" }, agoText(item.begun)), el("td", { class: "num took-of" }, item.state === "running" || item.state === "waiting" ? "" : tookText(item.seconds)),
+      el("td", { class: "num begun-of" }, agoText(item.begun)),
+        el("td", { class: "num took-of" }, item.state === "running" || item.state === "waiting" ? "" : tookText(item.seconds)),
       el("td", { class: "num calls-of" }, item.calls ? numberText(item.calls) : ""),
-      el("td", { class: "num tokens-of", title: item.input === undefined ? null : `${numberText(item.input)} read, ${numberText(item.output)} written` }, item.tokens ? numberText(item.tokens) : ""));
+      el("td", { class: "num tokens-of", title: item.input === undefined ? null
+        : `${numberText(item.input)} read, ${numberText(item.output)} written` }, item.tokens ? numberText(item.tokens) : ""));
     row.state = state;
     return row;
   }
@@ -218,7 +240,8 @@ kinds.runs = class {
     if (!key) return;
     const [kind, id] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)];
     for (const row of this.body.children) row.classList.toggle("other", row.dataset.kind !== kind || row.dataset.key === key);
-    this.told.replaceChildren(el("p", {}, "Choose the ", el("b", {}, kind), " to compare with ", el("b", {}, kind === "trace" ? id.slice(0, 12) : id), "."),
+    this.told.replaceChildren(el("p", {}, "Choose the ", el("b", {}, kind), " to compare with ",
+      el("b", {}, kind === "trace" ? id.slice(0, 12) : id), "."),
       el("button", { type: "button", class: "small", onclick: () => { this.comparing = null; this.draw(); } }, "Leave it"));
   }
 

@@ -4,7 +4,8 @@ const ROLES = { system: "system", user: "user", assistant: "model", tool: "tool"
 // Messages of a system are often long, and the same each time: more than this is folded.
 const FOLDED = 400;
 
-const sizeText = (bytes) => (bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} KB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const sizeText = (bytes) => (bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} KB`
+  : `${(bytes / 1e6).toFixed(1)} MB`);
 
 class Transcript {
   // query: what /look is asked of the call whose messages these are.
@@ -24,8 +25,10 @@ class Transcript {
     this.list.replaceChildren(...page.items.map((item) => this.message(item)),
       ...page.error ? [el("li", { class: "message failed" }, el("span", { class: "role" }, "error"),
         el("div", { class: "said" }, el("p", {}, `${page.error.kind ?? "error"}: ${page.error.message}`)))] : [],
-      ...page.status === "open" ? [el("li", { class: "message" }, el("span", { class: "role" }, "model"), el("p", { class: "said soft" }, "is at it …"))] : [],
-      ...page.cut ? [el("li", { class: "hint" }, "This request was longer than what is kept of one: stoke trace ID --requests shows what there is.")] : []);
+      ...page.status === "open" ? [el("li", { class: "message" }, el("span", { class: "role" }, "model"),
+        el("p", { class: "said soft" }, "is at it …"))] : [],
+      ...page.cut ? [el("li", { class: "hint" },
+        "This request was longer than what is kept of one: stoke trace ID --requests shows what there is.")] : []);
     if (this.list.children.length === 0) this.list.append(el("li", { class: "hint" }, "Nothing was said here."));
   }
 
@@ -60,7 +63,8 @@ class Transcript {
         ? el("details", {}, el("summary", {}, `${item.text.slice(0, 120).replace(/\s+/g, " ")}…`), text) : text);
     }
     for (const call of item.calls ?? []) {
-      parts.push(el("p", { class: "called" }, el("span", { class: "soft" }, "calls "), el("b", {}, call.name), " ", el("code", {}, call.arguments ?? "")));
+      parts.push(el("p", { class: "called" }, el("span", { class: "soft" }, "calls "), el("b", {}, call.name), " ",
+        el("code", {}, call.arguments ?? "")));
     }
     if (item.images) parts.push(el("p", { class: "soft" }, count(item.images, "picture")));
     if (parts.length === 0) parts.push(el("p", { class: "soft" }, "(nothing)"));

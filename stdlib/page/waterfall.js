@@ -1,6 +1,6 @@
 // When each part of a run was at work: a tree of rows, each with a bar of its waits and its work.
 
-// Waits between pieces of work that are longer than this part of all work are drawn short, with a mark.
+// Waits between pieces of work that are longer than this part of all work, and than so many seconds, are drawn short, with a mark.
 const GAP_PART = 0.25;
 const GAP_SHOWN = 0.05;
 const GAP_LEAST = 1;
@@ -22,10 +22,12 @@ const rests = ({ name, status }) => name === "time.sleep" || name === "run.signa
 
 // Places of moments on a line from 0 to 1. A run may sleep for days between two calls: such gaps are short on the line.
 class TimeScale {
-  constructor(rows, now) {
-    const ends = rows.filter((row) => row.at !== undefined).map((row) => [row.at, row.at + (row.seconds ?? Math.max(0, now - row.at)), rests(row)]);
-    this.first = Math.min(0, ...ends.map(([at]) => at));
-    this.last = Math.max(0.001, ...ends.map(([, end]) => end));
+  // from: where the line begins; else where the run does.
+  constructor(rows, now, from) {
+    const ends = rows.filter((row) => row.at !== undefined).map((row) =>
+      [row.at, row.at + (row.seconds ?? Math.max(0, now - row.at)), rests(row)]);
+    this.first = from ?? Math.min(0, ...ends.map(([at]) => at));
+    this.last = Math.max(this.first + 0.001, ...ends.map(([, end]) => end));
     this.gaps = this.find(ends.filter(([,, idle]) => !idle).map(([at, end]) => [at, end]).sort((a, b) => a[0] - b[0]));
     const cut = this.gaps.reduce((sum, gap) => sum + gap.cut, 0);
     this.width = Math.max(1e-6, this.last - this.first - cut);
@@ -39,8 +41,9 @@ class TimeScale {
       work += Math.max(0, end - Math.max(at, reached));
       reached = Math.max(reached, end);
     }
-    const shown = work * GAP_SHOWN;
-    return free.filter(([from, to]) => work > 0 && to - from > Math.max(GAP_LEAST, work * GAP_PART)).map(([from, to]) => ({ from, to, cut: to - from - shown }));
+    const long = free.filter(([from, to]) => work > 0 && to - from > Math.max(GAP_LEAST, work * GAP_PART));
+    const left = long.reduce((sum, [from, to]) => sum - (to - from), this.last - this.first);
+    return long.map(([from, to]) => ({ from, to, cut: to - from - left * GAP_SHOWN }));
   }
 
   at(moment) {
@@ -57,9 +60,9 @@ class TimeScale {
     const step = [1, 2, 5].flatMap((n) => [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5].map((power) => n * 10 ** power))
       .sort((a, b) => a - b).find((size) => this.width / size <= most) ?? this.width;
     const out = [];
-    for (let moment = 0; moment <= this.last && out.length < 200; moment += step) {
+    for (let moment = Math.max(0, this.first); moment <= this.last && out.length < 200; moment += step) {
       const gap = this.gaps.find(({ from, to }) => moment > from && moment < to);
-      if (gap) moment = Math.ceil(gap.to / step) * step - step;
+      if (gap) moment += Math.floor((gap.to - moment) / step) * step;
       else out.push(moment);
     }
     return out;
@@ -89,7 +92,8 @@ function treeOfRecords(rows) {
       }
       node = group;
     }
-    const own = node !== root && !node.head && (row.name === "step" || row.name === "tool.call") && /^(step|tool) /.test(node.label);
+    const own = node !== root && !node.head && (row.name === "step" || row.name === "tool.call")
+      && /^(step|tool) /.test(node.label);
     if (own) node.head = row;
     else node.items.push(row);
   }
@@ -113,7 +117,8 @@ function flatten(items, depth, out) {
     else if (!item.head && item.items.length === 1 && item.items[0].items) flatten(item.items, depth, out); // a task of one agent
     else {
       const row = item.head ?? sums(item);
-      const parent = { row, depth, key: item.head ? `n${item.head.n}` : item.path, group: item.items.length > 0 ? item.path : undefined,
+      const parent = { row, depth, key: item.head ? `n${item.head.n}` : item.path,
+        group: item.items.length > 0 ? item.path : undefined,
         about: item.head?.about ?? frameText(item.label), sum: !item.head };
       out.push(parent);
       parent.first = out.length;
@@ -126,13 +131,22 @@ function flatten(items, depth, out) {
 
 // Spans come as a tree, each before those below it.
 function treeOfSpans(spans) {
-  const out = spans.map((row) => ({ row, depth: row.depth, key: row.id, about: row.about ? `${row.name} ${row.about}` : row.name }));
+  const out = spans.map((row) => ({ row, depth: row.depth, key: row.id,
+    about: row.about ? `${row.name} ${row.about}` : row.name }));
+  const around = []; // of the span at hand, outermost first
+  const close = (depth, at) => {
+    while (around.length > 0 && around.at(-1).depth >= depth) {
+      const item = around.pop();
+      item.last = at;
+      if (item.last > item.first) item.group = item.key;
+    }
+  };
   out.forEach((item, i) => {
+    close(item.depth, i);
     item.first = i + 1;
-    item.last = out.findIndex((other, j) => j > i && other.depth <= item.depth);
-    if (item.last < 0) item.last = out.length;
-    if (item.last > item.first) item.group = item.key;
+    around.push(item);
   });
+  close(0, out.length);
   return out;
 }
 
@@ -148,18 +162,22 @@ function partsOf(row, seconds) {
   return left > seconds * 0.005 || known.length === 0 ? [...known, ["work", Math.max(left, 0)]] : known;
 }
 
-const partsText = (row) => PARTS.filter(([name]) => row[name] > 0.0005).map(([name, words]) => `${words} ${tookText(row[name])}`).join(", ");
+const partsText = (row) => PARTS.filter(([name]) => row[name] > 0.0005).map(([name, words]) =>
+  `${words} ${tookText(row[name])}`).join(", ");
 
 class Waterfall {
   // onPick(item): somebody wants to know more of a row. more(): shows further rows, where there are any.
   constructor({ onPick, onMore }) {
-    Object.assign(this, { onPick, onMore, items: [], closed: new Set(), picked: null, nodes: new Map(), rest: 0 });
+    Object.assign(this, { onPick, onMore, items: [], closed: new Set(), only: null, picked: null, nodes: new Map(), rest: 0 });
     this.axis = el("div", { class: "axis", "aria-hidden": "true" });
     this.list = el("div", { class: "spans", role: "tree", "aria-label": "What took how long", tabindex: 0 });
     this.list.addEventListener("click", (event) => this.clicked(event));
+    this.allButton = el("button", { type: "button", class: "small", hidden: true, onclick: () => this.focus(null) },
+      "Show all of it");
     this.moreButton = el("button", { type: "button", class: "small", hidden: true, onclick: () => this.onMore() });
-    this.legend = el("p", { class: "legend" }, PARTS.map(([name, words]) => el("span", {}, el("i", { class: `part ${name}` }), words)));
-    this.node = el("section", { class: "waterfall", "aria-label": "Timeline" },
+    this.legend = el("p", { class: "legend" },
+      PARTS.map(([name, words]) => el("span", {}, el("i", { class: `part ${name}` }), words)));
+    this.node = el("section", { class: "waterfall", "aria-label": "Timeline" }, this.allButton,
       el("div", { class: "span head" }, el("span", {}, "what"), this.axis, el("span", { class: "num took" }, "took"),
         el("span", { class: "num tokens", title: "tokens read → written" }, "tokens"), el("span", { class: "note" }, "outcome")),
       this.list, el("div", { class: "row more" }, this.moreButton), this.legend);
@@ -170,15 +188,26 @@ class Waterfall {
   set(items, now, rest) {
     this.items = items;
     this.now = now;
-    this.scale = new TimeScale(items.filter((item) => !item.sum).map((item) => item.row), now);
+    const at = this.only === null ? -1 : items.findIndex((item) => item.key === this.only);
+    this.range = at < 0 ? [0, items.length] : [at, items[at].last ?? at + 1];
+    this.allButton.hidden = at < 0;
+    const rows = items.slice(...this.range).filter((item) => !item.sum).map((item) => item.row);
+    this.scale = new TimeScale(rows, now, at < 0 ? undefined : items[at].row.at);
+    this.rest = rest;
     this.draw();
     this.moreButton.hidden = rest <= 0;
     put(this.moreButton, `Show more of ${numberText(rest)} further rows`);
   }
 
+  // One row and what is inside of it, or all (null).
+  focus(key) {
+    this.only = key;
+    this.set(this.items, this.now, this.rest);
+  }
+
   visible() {
-    const out = [];
-    for (let i = 0; i < this.items.length && out.length < ROWS_MOST; i++) {
+    const out = [], [first, last] = this.range;
+    for (let i = first; i < last && out.length < ROWS_MOST; i++) {
       const item = this.items[i];
       out.push(item);
       if (item.group !== undefined && this.closed.has(item.group)) i = item.last - 1;
@@ -192,14 +221,16 @@ class Waterfall {
     for (const item of shown) nodes.set(item.key, this.row(item, this.nodes.get(item.key)));
     this.nodes = nodes;
     const wanted = [...nodes.values()];
-    wanted.forEach((node, i) => { if (this.list.children[i] !== node) this.list.insertBefore(node, this.list.children[i] ?? null); });
+    wanted.forEach((node, i) => { if (this.list.children[i] !== node) this.list.insertBefore(node,
+      this.list.children[i] ?? null); });
     while (this.list.children.length > wanted.length) this.list.lastChild.remove();
     this.drawAxis();
   }
 
   row(item, node) {
     const { row } = item;
-    const state = JSON.stringify([row, item.depth, item.group, this.closed.has(item.group), item.about, this.scale.width, this.scale.first, row.seconds ?? this.now]);
+    const state = JSON.stringify([row, item.depth, item.group, this.closed.has(item.group), item.about, this.scale.width,
+      this.scale.first, row.seconds ?? this.now]);
     if (!node) node = el("div", { class: "span", role: "treeitem", "data-key": item.key });
     if (node.state === state) return node;
     node.state = state;
@@ -210,7 +241,8 @@ class Waterfall {
     node.ariaExpanded = item.group === undefined ? null : String(!this.closed.has(item.group));
     const seconds = row.seconds ?? Math.max(0, this.now - (row.at ?? this.now));
     const open = row.seconds === undefined || row.seconds === null;
-    node.title = [item.about, open ? "still at it" : tookText(row.seconds), partsText(row), row.outcome ?? row.message].filter(Boolean).join("\n");
+    node.title = [item.about, open ? "still at it" : tookText(row.seconds), partsText(row),
+      row.outcome ?? row.message].filter(Boolean).join("\n");
     node.replaceChildren(this.name(item), this.bar(row, seconds, open),
       el("span", { class: "num took" }, open ? (row.at === undefined ? "" : "…") : tookText(row.seconds)),
       el("span", { class: "num tokens" }, tokensText(row)), el("span", { class: "note" }, this.note(row)));
@@ -220,7 +252,8 @@ class Waterfall {
   name(item) {
     const [first, ...others] = item.about.split(" ");
     const node = el("span", { class: "name" }, item.group === undefined ? el("i", { class: "leaf" }) :
-      el("button", { type: "button", class: "twist", tabindex: -1, "aria-label": this.closed.has(item.group) ? "show what is inside" : "hide what is inside" },
+      el("button", { type: "button", class: "twist", tabindex: -1,
+        "aria-label": this.closed.has(item.group) ? "show what is inside" : "hide what is inside" },
         this.closed.has(item.group) ? "▸" : "▾"),
     item.row.n === undefined ? null : el("span", { class: "number" }, item.row.n), el("b", {}, first), " ", others.join(" "));
     node.style.setProperty("--depth", Math.min(item.depth, 12));
@@ -249,7 +282,8 @@ class Waterfall {
   }
 
   note(row) {
-    const marks = [row.cached && `from the ${row.cached} cache`, row.replayed && "from the journal", row.attempts && `${row.attempts} attempts`,
+    const marks = [row.cached && `from the ${row.cached} cache`, row.replayed && "from the journal",
+      row.attempts && `${row.attempts} attempts`,
       row.changed && "set by the fork", row.n !== undefined && row.status === "open" && !rests(row) && "at work"].filter(Boolean);
     const text = row.outcome || (row.status === "failed" ? `${row.kind ?? "error"}: ${row.message ?? ""}` : "");
     return [marks.map((words) => el("em", {}, words)), text];
@@ -257,9 +291,11 @@ class Waterfall {
 
   drawAxis() {
     if (!this.scale) return;
-    const moments = this.scale.ticks(Math.max(2, Math.floor(this.axis.clientWidth / 64))).filter((moment) => this.scale.at(moment) < 0.93);
+    const moments = this.scale.ticks(Math.max(2, Math.floor(this.axis.clientWidth / 64))).filter((moment) =>
+      this.scale.at(moment) < 0.93);
     const marks = moments.map((moment) => {
-      const mark = el("span", {}, moment === 0 ? "0" : tookText(moment).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " "));
+      const since = moment - Math.max(0, this.scale.first);
+      const mark = el("span", {}, since < 1e-9 ? "0" : tookText(since).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " "));
       mark.style.left = `${(this.scale.at(moment) * 100).toFixed(2)}%`;
       return mark;
     });

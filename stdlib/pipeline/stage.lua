@@ -5,15 +5,18 @@
 --- again after a pause, and is a dead letter after so many tries. Where the place is at fault (no server answers), the item is
 --- handed back and no try is counted; when nothing was done for a while, the stage ends with that error.
 
-local channel = require "core.channel"
 local combine = require "core.combine"
 local failures = require "stoke.pipeline.failures"
+local settling = require "stoke.pipeline.settling"
 local time = require "stoke.time"
 
 local M = {}
 
 --- Seconds that a server may be away once it has answered; before that, items that may find it away.
 local PATIENCE <const>, CHANCES <const> = 60, 3
+
+--- Seconds in which what was done is settled where the stage is stopped.
+local SETTLE <const> = 3
 
 --- Seconds of one wait for an item.
 local LOOK <const> = 60
@@ -43,7 +46,7 @@ Stage.__index = Stage
 ---@param given table the fields above
 ---@return stoke.pipeline.stage
 function M.new(given)
-  given.tries, given.lease, given.turn = given.tries or 3, given.lease or 30, channel.semaphore(1)
+  given.tries, given.lease = given.tries or 3, given.lease or 30
   return setmetatable(given, Stage)
 end
 
@@ -63,47 +66,55 @@ end
 
 local function fail(self, item, err)
   if failures.ends_all(err) or self.fatal and self.fatal(err) then error(err, 0) end
+  local entry = { item = item, detail = err }
   if failures.of_place(err) then
-    item:back()
-    tell(self, item, "back", err)
-    lament(self, err)
+    entry.state = "back"
   elseif failures.final(err) or item.try >= self.tries then
-    tell(self, item, item:dead(failures.reason(err)) and "dead" or "lost", err)
+    entry.state, entry.reason = "dead", failures.reason(err)
   else
-    local kept = item:nack { reason = failures.reason(err), delay = failures.delay(item.try) }
-    tell(self, item, kept and "again" or "lost", err)
+    entry.state, entry.reason, entry.delay = "again", failures.reason(err), failures.delay(item.try)
   end
+  self.settling:add(entry)
+  if entry.state == "back" then lament(self, err) end
 end
 
 local function handle(self, item)
-  local _ <close> = setmetatable({}, { __close = function()
-    if not item.settled and not item.lost then item:back() end -- it was stopped in the middle of the work
-  end })
+  self.busy[item] = true
   local outcome, err = combine.try(self.work, item)
+  self.busy[item] = nil
   if err then return fail(self, item, err) end
-  local kept = item:ack(outcome)
   self.answered, self.failures, self.since = true, nil, nil
-  tell(self, item, kept and "done" or "lost", outcome)
-end
-
---- One worker asks the engine, for all; the others wait for their turn, and find what it has brought.
-local function take(self, reader)
-  local _ <close> = self.turn:acquire()
-  return not self.stopped and reader:take(LOOK) or nil
+  self.settling:add { item = item, state = "done", value = outcome and outcome.value, publish = outcome and outcome.publish,
+    detail = outcome }
 end
 
 local function work(self, reader)
   while not self.stopped do
     if self.room then self.room() end
-    local item = take(self, reader)
+    local item = reader:take(LOOK)
     if item then handle(self, item) end
   end
+end
+
+--- What was done is settled also where the stage is stopped; what is worked at goes back, and that try is not counted.
+local function finish(self)
+  combine.shield(SETTLE, function()
+    for item in next, self.busy do
+      if not item.lost then self.settling:add { item = item, state = "back" } end
+    end
+    self.settling:flush()
+  end)
 end
 
 local function serve(self)
   local reader <close> = self.queue:consume(self.stream, self.group, { lease = self.lease, tries = self.tries + DEATHS,
     prefetch = math.min(self.concurrency, AT_ONCE) })
+  self.busy, self.settling = {}, settling.new(self.queue, function(entry, mine)
+    tell(self, entry.item, mine and entry.state or "lost", entry.detail)
+  end, function(entry, err) fail(self, entry.item, err) end)
+  local _ <close> = setmetatable({}, { __close = function() finish(self) end })
   local scope <close> = combine.scope()
+  scope:spawn(self.settling.serve, self.settling)
   for _ = 1, self.concurrency do scope:spawn(work, self, reader) end
   scope:wait()
 end

@@ -63,17 +63,18 @@ Item.__name = "stoke.queue.item"
 M.Item = Item
 
 local function item_of(reader, claim)
+  local value = words.decode(("item %s of the stream %s"):format(claim.id, claim.stream), claim.value, claim.v)
+  local own = {} -- all but the value, which may be large: whose the item is
+  for name, field in next, claim do
+    if name ~= "value" then own[name] = field end
+  end
   return setmetatable({ stream = claim.stream, id = claim.id, key = claim.key, offset = claim.offset, try = claim.try,
-    value = words.decode(("item %s of the stream %s"):format(claim.id, claim.stream), claim.value, claim.v), claim = claim,
-    reader = reader }, Item)
+    value = value, claim = own, reader = reader }, Item)
 end
 
 --- A settlement as engines take it: what of the claim they look at, and what came of it.
 local function settlement(what, item, state, given)
-  local claim = item.claim
-  return { claim = { stream = claim.stream, group = claim.group, offset = claim.offset, key = claim.key, id = claim.id,
-      fence = claim.fence },
-    state = state, reason = given.reason, delay = given.delay,
+  return { claim = item.claim, state = state, reason = given.reason, delay = given.delay,
     value = given.value ~= nil and words.encode(what .. ": value", given.value) or nil,
     publish = given.publish and handed(what, given.publish, item) or nil }
 end
@@ -183,6 +184,9 @@ function Item:__tostring() return ("item %s of %s"):format(self.id, self.stream)
 --- Seconds that one question to the engine waits, where a reader waits for ever.
 local LONG <const> = 60
 
+--- Seconds before an item that its readers may have died of: what else they have is settled by then.
+local APART <const> = 1
+
 --- In the channel of a reader: whoever gets it asks the engine for more.
 local ASK <const> = "ask"
 
@@ -233,7 +237,7 @@ local function receive(self, claims)
       perform("queue.settle", { queue = queue.name, list = list }, queue)
       error(item, 0)
     end
-    driver.hold(queue, item, claim, self.lease, true)
+    driver.hold(queue, item, item.claim, self.lease, true)
     self.mine[item] = true
     self.ready:send(item)
   end
@@ -250,6 +254,7 @@ local function ask(self, seconds)
     if not self.closed then self.ready:send(ASK) end
   end })
   local claims = claim(self, seconds)
+  if claims[1] and claims[1].alone then time.sleep(math.min(self.lease / 4, APART)) end
   if self.closed then
     local list = {}
     for i, one in ipairs(claims) do list[i] = { claim = one, state = "back" } end

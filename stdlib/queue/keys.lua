@@ -139,7 +139,7 @@ end
 ---@return integer|nil offset nil: the last one is another
 ---@return integer|nil last which one it is
 ---
---- Example: `local offset = log:append("run_1", 0, { state = "begun" })`
+--- Example: `local offset = history:append("run_1", 0, { state = "begun" })`
 function Log:append(key, after, value)
   key = log_key(self, "log:append", key)
   local done = perform(self, "queue.log_append", { name = self.name, key = key, after = words.whole("log:append: after", after, 0),
@@ -153,7 +153,7 @@ end
 ---@param options? { from?: integer, limit?: integer } from: an offset (1); limit: so many at most (1000)
 ---@return { offset: integer, value: any }[]
 ---
---- Example: `for _, record in ipairs(log:read "run_1") do print(record.offset, record.value) end`
+--- Example: `for _, record in ipairs(history:read "run_1") do print(record.offset, record.value) end`
 function Log:read(key, options)
   key = log_key(self, "log:read", key)
   options = errors.options(options, { from = "number", limit = "number" }, "log:read")
@@ -170,7 +170,7 @@ end
 --- Forget the records of a key: its next one comes after 0.
 ---@param key string
 ---
---- Example: `log:drop "run_1"`
+--- Example: `history:drop "run_1"`
 function Log:drop(key)
   perform(self, "queue.log_drop", { name = self.name, key = log_key(self, "log:drop", key) })
 end

@@ -248,6 +248,17 @@ local function databases()
   figure("a row read by its key, there and back", "us", of(ours, "read_us"), 60)
 end
 
+-- The three streams of an item are nine rows.
+local function queue()
+  local folder = bench .. "/queue"
+  local function fresh(command) return values(("rm -rf %s && mkdir %s && %s"):format(folder, folder, command)).items_s end
+  local ours, theirs = turns(ROUNDS, function() return fresh(lua("queue.lua", folder)) end,
+    function() return fresh(("%s/store %s 0.5 queue"):format(bench, folder)) end)
+  os.execute("rm -rf " .. folder)
+  figure("a local queue: items through three stages", "a s", ours, 50000, true)
+  beside("the same rows in bare SQLite: an item", "us", 1e6 / ours, 1e6 / theirs)
+end
+
 local function durable()
   dofile "tests/bench/durable_figures.lua" { values = values, measure = measure, median = median, figure = figure,
     beside = beside, bench = bench, stoke = stoke, rounds = ROUNDS }
@@ -294,6 +305,7 @@ local function engines()
   os.execute(lua "page.lua")
   os.execute(lua "town.lua")
   os.execute(("mkdir %s/notes && "):format(bench) .. lua("notes.lua", bench .. "/notes") .. ("; rm -rf %s/notes"):format(bench))
+  os.execute(("BENCH=%s %s test --internal --file tests/bench/postgres.lua | grep -v '^{'"):format(bench, stoke))
   os.execute(stoke .. " test --internal --file tests/bench/request.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/pool.lua | grep -v '^{'")
   os.execute(stoke .. " test --internal --file tests/bench/cache.lua | grep -v '^{'")
@@ -311,8 +323,8 @@ end
 
 print(("%-46s %10s %10s"):format("", "stoke", "bare C"))
 local failed = false
-local parts = { calls, streams, loops, instructions, exports, held, serving, agents_served, databases, durable, conversations,
-  parked, start, vectors, engines }
+local parts = { calls, streams, loops, instructions, exports, held, serving, agents_served, databases, queue, durable,
+  conversations, parked, start, vectors, engines }
 for _, part in ipairs(parts) do
   local ok, err = pcall(part)
   if not ok then

@@ -1,11 +1,12 @@
 /* store.c - the yardstick of databases: bare SQLite in one thread, the same rows, and the disk itself.
  *
- *   store FOLDER SECONDS [records]
+ *   store FOLDER SECONDS [records|queue]
  *
  * prints fsyncs_s= (one page written and fdatasync), and of SQLite: durable_s= rows a second, 64 to a synced commit; rows_s= the same
  * without a sync; one_s= commits of one row, synced; read_us= a row by its key. With "records" instead effects_s=: what a durable run
  * writes for an effect that must not be done twice, of 64 runs at once: its row in a synced commit; its outcome, the order of the
- * run and the next row in the one after. */
+ * run and the next row in the one after. With "queue" items_s=: items through three streams, 256 a synced commit; of each stream its
+ * row and what a group has to do with it, written when it is lent and again when it is done. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -152,6 +153,51 @@ static double effects(sqlite3 *db, double seconds) {
   return rate;
 }
 
+static const char queue[] =
+    "CREATE TABLE items (stream INTEGER NOT NULL, at INTEGER NOT NULL, id TEXT NOT NULL, size INTEGER NOT NULL, value ANY,"
+    " PRIMARY KEY (stream, at)) STRICT, WITHOUT ROWID; CREATE UNIQUE INDEX items_by_id ON items (stream, id);"
+    "CREATE TABLE work (grp INTEGER NOT NULL, at INTEGER NOT NULL, state INTEGER NOT NULL, due REAL, fence INTEGER NOT NULL,"
+    " PRIMARY KEY (grp, at)) STRICT, WITHOUT ROWID; CREATE INDEX work_by_due ON work (grp, due) WHERE state=0";
+
+/* One item through one stream. */
+static void stage(sqlite3 *db, sqlite3_stmt *stmts[3], int stream, int n) {
+  char id[16];
+  int len = snprintf(id, sizeof id, "%d", n);
+  sqlite3_bind_int(stmts[0], 1, stream);
+  sqlite3_bind_int(stmts[0], 2, n);
+  sqlite3_bind_text(stmts[0], 3, id, len, SQLITE_STATIC);
+  run(db, stmts[0]);
+  for (int i = 1; i < 3; i++) {
+    sqlite3_bind_int(stmts[i], 1, stream);
+    sqlite3_bind_int(stmts[i], 2, n);
+    run(db, stmts[i]);
+  }
+}
+
+static double items(sqlite3 *db, double seconds) {
+  enum { COMMIT = 256 };
+  check(db, sqlite3_exec(db, queue, NULL, NULL, NULL));
+  check(db, sqlite3_exec(db, "PRAGMA synchronous=FULL", NULL, NULL, NULL));
+  sqlite3_stmt *begin = prepare(db, "BEGIN IMMEDIATE"), *commit = prepare(db, "COMMIT");
+  sqlite3_stmt *stmts[3] = {prepare(db, "INSERT INTO items VALUES (?,?,?,1,'1')"),
+                            prepare(db, "INSERT INTO work VALUES (?,?,0,1.5,1)"),
+                            prepare(db, "UPDATE work SET state=2, due=NULL WHERE grp=? AND at=?")};
+  double from = seconds_now();
+  int n = 0;
+  while (seconds_now() < from + seconds) {
+    run(db, begin);
+    for (int i = 0; i < COMMIT; i++, n++)
+      for (int stream = 1; stream <= 3; stream++) stage(db, stmts, stream, n);
+    run(db, commit);
+    if (n % 16384 < COMMIT) sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  }
+  double rate = n / (seconds_now() - from);
+  for (int i = 0; i < 3; i++) sqlite3_finalize(stmts[i]);
+  sqlite3_finalize(begin);
+  sqlite3_finalize(commit);
+  return rate;
+}
+
 int main(int argc, char **argv) {
   if (argc != 3 && argc != 4) return 2;
   const char *folder = argv[1];
@@ -163,6 +209,10 @@ int main(int argc, char **argv) {
   check(NULL, sqlite3_open(path, &db));
   check(db, sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;"
                              "CREATE TABLE t(n INTEGER PRIMARY KEY, a INTEGER, b TEXT)", NULL, NULL, NULL));
+  if (argc == 4 && strcmp(argv[3], "queue") == 0) {
+    printf("items_s=%.0f\n", items(db, seconds));
+    return sqlite3_close(db) != SQLITE_OK;
+  }
   if (argc == 4) {
     printf("fsyncs_s=%.0f effects_s=%.0f\n", fsyncs(folder, seconds), effects(db, seconds));
     return sqlite3_close(db) != SQLITE_OK;

@@ -157,6 +157,20 @@ await run({
     await clean(page);
   },
 
+  async "who waits to join a world that stands is told with its next step that they cannot"() {
+    const page = await at();
+    await order("pause");
+    await page.click(".join .main");
+    await page.until(() => document.querySelector("dialog[open] input"));
+    await page.type("Ada"); // there is one already
+    await page.press("Enter");
+    await page.until(() => document.getElementById("notice").textContent.includes("joins with its next step"));
+    await order("step");
+    await page.until(() => document.getElementById("notice").textContent.includes("Ada could not join: join: there is a Ada already"));
+    await runs();
+    await clean(page);
+  },
+
   async "words that are typed are said to who is near, and stand over the head, as text"() {
     await runs();
     const page = await at();

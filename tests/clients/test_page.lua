@@ -61,3 +61,50 @@ test("a host, in a browser: what it does, what failed, what waits for approval, 
   peers.check(t, { node(), "tests/clients/host.mjs", pictures() },
     { LINK = place.link, CHROMIUM = program, DONE = place.done }, 15)
 end)
+
+--- A program in a folder, and its lines.
+local function spawn(folder, ...)
+  local child = proc.spawn { argv = { about.executable(), ... }, cwd = folder, env = { HOME = folder }, env_allow = peers.PASSED_ON,
+    stderr = "merge" }
+  return child, child:lines()
+end
+
+--- A host with a history, in a folder of its own, once its runs have ended; and the link to its page.
+local function with_runs(folder)
+  proc.run { argv = { "mkdir", "-p", folder } }
+  for _, name in ipairs { "watched_runs.lua", "watched_runs_replies.lua" } do
+    fs.write(folder .. "/" .. name, fs.read("tests/clients/" .. name))
+  end
+  local host, lines = spawn(folder, "watched_runs.lua", "--sim=watched_runs_replies.lua", "--spans", "--trace-bodies",
+    "--watch-at", "0")
+  local link
+  for line in lines do
+    link = link or line:match "^stoke: watch at (%S+)$"
+    if line == "ready" then break end
+  end
+  return host, link
+end
+
+--- The same, and the page of a store whose host has ended.
+local function with_history()
+  local home = peers.home()
+  local ended = with_runs(home.path .. "/ended")
+  ended:kill "SIGKILL"
+  ended:close()
+  local host, link = with_runs(home.path .. "/host")
+  local looker, lines = spawn(home.path, "page", "--port", "0", "--store", "ended/.stoke/state.db")
+  local store = lines():match "(http://%S+)"
+  return setmetatable({ link = link, store = store, go = home.path .. "/host/go" }, { __close = function()
+    host:close()
+    looker:close()
+    local _ <close> = home
+  end })
+end
+
+test("the history, in a browser: the list, a run from within, a replay, traces, a phone, no host", peers.REAL, function(t)
+  local program = chromium(t)
+  local place <close> = with_history()
+  t.ok(place.link and place.store, "the programs tell their links")
+  peers.check(t, { node(), "tests/clients/history.mjs", pictures() }, { LINK = place.link, STORE = place.store, GO = place.go,
+    CHROMIUM = program }, 11)
+end)

@@ -7,7 +7,7 @@ local FACE = {}
 for name in ([[about approval channel combine coro effect endpoint engine env envfile errors frame hash heap journal json keeper
    keyfile leftover mailbox
    modules names ordered overrun pure queue random redact reload runs schedule scope script secrets source stdio
-   store
+   store stream
    task terms testbed text traces vectors
    history.file history.runs history.traces
    cache.embedding cache.models cache.settings gate.budget gate.memory gate.notice gate.policy

@@ -21,7 +21,7 @@ local REQUIRES = {
 local ROOMS = {
   [""] = { uses = { "bind", "embed", "fence", "httpd", "loop", "nats", "net", "store", "sys" }, lua = true },
   api = { uses = { "loop", "sys" }, lua = true },
-  bind = { uses = { "api", "embed", "fence", "httpd", "json", "loop", "nats", "net", "store", "sys" }, lua = true },
+  bind = { uses = { "api", "embed", "fence", "httpd", "json", "loop", "nats", "net", "pg", "store", "sys" }, lua = true },
   embed = { uses = {}, lua = true },
   fence = { uses = { "embed", "loop", "sys" }, lua = false },
   httpd = { uses = { "loop" }, lua = false },
@@ -29,6 +29,7 @@ local ROOMS = {
   loop = { uses = { "embed" }, lua = true },
   nats = { uses = { "loop" }, lua = false },
   net = { uses = { "httpd", "loop" }, lua = false }, -- httpd: a server in this process, net_mem.c
+  pg = { uses = { "loop" }, lua = false },
   store = { uses = { "loop" }, lua = false },
   sys = { uses = { "loop" }, lua = false },
 }
@@ -44,6 +45,7 @@ local LIBRARIES = {
   { header = "^microhttpd", owners = { "^host/httpd/" }, mend = "talk to it through host/httpd/httpd.h" },
   { header = "^sqlite3", owners = { "^host/store/" }, mend = "talk to it through host/store/store.h" },
   { header = "^nats/nats%.h", owners = { "^host/nats/" }, mend = "talk to it through host/nats/connection.h" },
+  { header = "^libpq", owners = { "^host/pg/" }, mend = "talk to it through host/pg/pg.h" },
   { header = "^openssl/", owners = { "^host/sys/hash" }, mend = "talk to it through host/sys/hash.h" },
 }
 

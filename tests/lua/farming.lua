@@ -37,9 +37,12 @@ function Farm:__close()
   for name in pairs(runs.defined) do runs.defined[name] = nil end
 end
 
--- Start a worker; words: more of its command line. It goes on with the store of an earlier one of its name.
-function Farm:start(name, words)
-  local argv = { about.executable(), "worker", "--engine", self.url, "--name", name, "--store", self:store(name), "--lease", "1" }
+-- Start a worker; words: more of its command line; inside: what stands before it. It goes on with the store of an earlier one of
+-- its name.
+function Farm:start(name, words, inside)
+  local argv = table.move(inside or {}, 1, #(inside or {}), 1, {})
+  local own = { about.executable(), "worker", "--engine", self.url, "--name", name, "--store", self:store(name), "--lease", "1" }
+  table.move(own, 1, #own, #argv + 1, argv)
   table.move(words or {}, 1, #(words or {}), #argv + 1, argv)
   argv[#argv + 1] = "farm.lua"
   local p = proc.spawn { argv = argv, cwd = self.folder, env_allow = { "PATH", "STOKE_PATH", "HOME" }, stderr = "capture" }

@@ -39,9 +39,11 @@ local WORDS = {
   ["crew.lua"] = { "Count." }, ["debate.lua"] = { "Hi?" },
   ["coder.lua"] = { "tests/agents/coder", "Mend it.", "--test", "true", "-m", "m" },
   ["extract.lua"] = { "README.md", "--fields", "title=string" },
+  ["farm.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" },
   ["focusgroup.lua"] = { "Fresh fish.", "Fish, fresh." },
   ["notes.lua"] = { "tests/agents/research", "When?" },
   ["notebook.lua"] = { "Who likes figs?", "--file", ":memory:" },
+  ["pipeline.lua"] = { "tests/agents/pipeline", "--engine", "local::memory:" },
   ["served.lua"] = { "Hi" },
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
@@ -276,6 +278,18 @@ test("extract: reads standard input; a type it does not know is a mistake in its
   t.eq(run("agents/extract.lua", "/nonexistent/x", "--sim", "-f", "a=string").code, 1)
 end)
 
+test("pipeline: letters become a table; what was asked is not asked again, and --again makes it anew", { real = true }, function(t)
+  local place <close> = folder()
+  local words = { "tests/agents/pipeline", "-o", place.path .. "/letters.csv", "--engine", "local:" .. place.path .. "/q.db" }
+  golden(t, "pipeline", scripted("pipeline", words), { { place.path, "PLACE" } })
+  local made = fs.read(place.path .. "/letters.csv")
+  t.eq(made, "file,from,subject,amount\r\nacme.txt,Acme Works,a missing hose,1250\r\nbolt.txt,Bolt & Sons,the new catalogue,\r\n")
+  t.match(scripted("pipeline", words).stdout, "^2 letters, 0 calls, 1 failed")
+  words[#words + 1] = "--again"
+  t.match(scripted("pipeline", words).stdout, "^2 letters, 0 calls, 1 failed")
+  t.eq(fs.read(place.path .. "/letters.csv"), made)
+end)
+
 local QUESTION = "When and for how much do we get to the island?"
 
 test("research: a plan, workers of whom one is replaced, an editor", { real = true }, function(t)
@@ -445,6 +459,30 @@ test("triage: sorts one message, and as an evaluation tells which model is enoug
   t.ok(r.stdout:find("\nqwen2.5:3b is enough: the smallest model that passes at least 90 %\n", 1, true), r.stdout)
   t.ok(r.stdout:find("\nllama3.2:3b: equal topic 12 of 16, equal urgent 10 of 16\n", 1, true), r.stdout)
   t.ok(fs.stat(place.path .. "/evals.db") ~= nil, "runs are kept beside the store")
+end)
+
+test("farm: sorts letters alone, and by a worker where an engine is set", { real = true }, function(t)
+  local place <close> = folder()
+  fs.write(place.path .. "/a.txt", "The lamp is broken!")
+  fs.write(place.path .. "/b.txt", "Hello, when do you open?")
+  local words = { "agents/farm.lua", "--sim=tests/agents/farm.lua", "--store", place.path .. "/alone.db", place.path .. "/a.txt",
+    place.path .. "/b.txt" }
+  local expected = ("%-24s ! The lamp came broken\n%-24s   When do you open?\n"):format("a.txt", "b.txt")
+  local function sorted(r)
+    local lines = {}
+    for line in good(t, r).stdout:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    table.sort(lines)
+    return table.concat(lines, "\n") .. "\n"
+  end
+  t.eq(sorted(start { table.unpack(words) }), expected)
+  local engine = ("local:%s/queue.db"):format(place.path)
+  local argv = { EXECUTABLE, "worker", "--engine", engine, "--store", place.path .. "/worker.db", "--sim=tests/agents/farm.lua",
+    "agents/farm.lua" }
+  local worker <close> = proc.spawn { argv = argv, env_allow = PASSED_ON, env = { HOME = "/nonexistent" } } -- luacheck: ignore
+  words[4] = place.path .. "/client.db"
+  local r = proc.run { argv = { EXECUTABLE, table.unpack(words) }, env_allow = PASSED_ON, timeout = 60,
+    env = { HOME = "/nonexistent", STOKE_ENGINE = engine } }
+  t.eq(sorted(r), expected)
 end)
 
 -- ---- the older ones -------------------------------------------------------------------------------------------------------------

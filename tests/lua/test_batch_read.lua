@@ -58,6 +58,16 @@ test("a line that is too long is told, and does not stay in memory", function(t)
   t.eq(list, { { 1, "row 1", 1, "the line is longer than 8 MB" }, { 2, "row 2", 2, { a = 2 } } })
 end)
 
+test("rows that are large come few at a time", function(t)
+  local path = t.tmp() .. "/a.txt"
+  fs.write(path, (("x"):rep(3 << 20) .. "\n"):rep(5))
+  local reader, counts = read.file(path), {}
+  repeat
+    counts[#counts + 1] = #reader:next(100)
+  until reader.ended
+  t.eq(counts, { 2, 2, 1 })
+end)
+
 test("a reader goes on at each place that another one had reached", function(t)
   local text = 'a,b\n1,"x\ny"\n\nbad\n2,z\n"open,1\n3,w'
   local whole, path = rows_of(t, "a.csv", text)

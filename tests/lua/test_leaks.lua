@@ -163,6 +163,14 @@ test("what a client of stoke serve is told of an error", REAL, function(t)
   t.eq(leaks.found(native.body .. http.post(url .. "/v1/chat/completions", { json = ask, raise = false }).body), {})
 end)
 
+test("a key that is a plain word, as servers that want any key are given, is no secret", function(t)
+  local redact = require "core.redact"
+  redact.learn "Bearer ollama"
+  redact.learn_variable("ollama", "OPENAI_API_KEY")
+  t.eq({ redact.known "ollama at gpu", redact.variables "ollama at gpu" }, { "ollama at gpu", "ollama at gpu" })
+  redact.forget()
+end)
+
 test("what was learned is bounded", function(t)
   local redact = require "core.redact"
   for i = 1, 10 * redact.MOST do redact.learn(("number-plugh-%06d"):format(i)) end

@@ -1,6 +1,7 @@
 -- Figures for Prometheus: what they count, beside the ledger of the server that was asked; their text; who may read them.
 
 local test = require "stoke.test"
+local binary = require "binary"
 local cached = require "cached"
 local files = require "core.cache.file"
 local http = require "stoke.http"
@@ -149,6 +150,25 @@ test("letters that nobody took, tasks, memory and the version are told", functio
   found = read(metrics.text())
   metrics.stop()
   t.eq(found.stoke_mailbox_dead_letters_total, before + 1)
+end)
+
+test("durable runs are counted by their states", { real = true }, function(t)
+  local here <close> = binary.place { ["a.lua"] = [[
+local stoke = require "stoke"
+local flow = stoke.workflow("greet", function(input) if input.wait then stoke.signal "go" end return "hi" end)
+stoke.main(function()
+  flow:start({}):await()
+  local waits = flow:start { wait = true }
+  while waits:status().state ~= "waiting" do stoke.sleep(0.01) end
+  print(stoke.metrics.text())
+  waits:cancel()
+end)
+]] }
+  local ran = here.run "a.lua"
+  t.eq(ran.code, 0, ran.stderr)
+  local found = read(ran.stdout)
+  t.eq({ found['stoke_runs{state="done"}'], found['stoke_runs{state="waiting"}'], found['stoke_runs{state="failed"}'],
+    found.stoke_runs_live }, { 1, 1, 0, 1 })
 end)
 
 -- ---- text ---------------------------------------------------------------------------------------------------------------------

@@ -511,3 +511,19 @@ test("what is wrong with a variable is one error that names it", function(t)
     t.ok(not err.message:find("secretvalue", 1, true))
   end
 end)
+
+test("a streamed answer is among the contents, also one whose reader takes the texts alone", function(t)
+  t.model { "one two three", "four five" }
+  local c <close> = collector()
+  do
+    local _, _ <close> = started(c, { OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT = "true" })
+    local bot = stoke.agent { name = "umbrella", model = "m" }
+    for _ in bot:stream "count" do end
+    for _ in stoke.stream { model = "m", prompt = "more" } do end
+  end
+  local said = {}
+  for i, one in ipairs(named(c.spans, "^chat m$")) do
+    said[i] = json.decode(attributes(one)["gen_ai.output.messages"])[1].parts[1].content
+  end
+  t.eq(said, { "one two three", "four five" })
+end)

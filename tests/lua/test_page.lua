@@ -29,6 +29,20 @@ test("the page is one document, and its policy lets nothing else run or load", f
   t.ok(not res.body:find(watching.TOKEN, 1, true), "the token is in the link alone")
 end)
 
+test("the parts of the document share one scope: no two declare the same name", function(t)
+  local place <close> = watching.open()
+  local script = place:get("/", {}).body:match "<script>(.-)</script>"
+  local seen, twice = {}, {}
+  for line in script:gmatch "[^\n]+" do
+    local name = line:match "^const ([%w_]+)" or line:match "^let ([%w_]+)" or line:match "^class ([%w_]+)"
+      or line:match "^function ([%w_]+)" or line:match "^async function ([%w_]+)"
+    if name and seen[name] then twice[#twice + 1] = name end
+    if name then seen[name] = true end
+  end
+  t.ok(seen.Town and seen.app and seen.ask, "names are found")
+  t.eq(twice, {})
+end)
+
 test("the link has the token behind #, which no browser sends; another one is made each time", function(t)
   local world <close> = watching.world()
   local a <close> = stoke.page { world = world, mem = "link-a" }

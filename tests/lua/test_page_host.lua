@@ -8,6 +8,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local kept = require "kept"
 local page_host = require "stoke.page.host"
+local redact = require "core.redact"
 local runs = require "stoke.runs"
 local scripted = require "scripted"
 local span = require "core.gate.span"
@@ -18,7 +19,6 @@ local count = 0
 local Shown = {}
 Shown.__index = Shown
 Shown.__close = function(shown) shown.page:close() end
-Shown.ask, Shown.order = nil, nil
 
 --- A page of this host in memory, without a world.
 local function open(options)
@@ -53,7 +53,8 @@ function Shown:waiting(n)
 end
 
 local function tool_of(done, more)
-  local definition = { name = "delete", params = { path = "string", api_key = "string?" }, needs_approval = true,
+  local definition = { name = "delete", needs_approval = true,
+    params = { path = "string", api_key = "string?", note = "string[]?" },
     run = function(args) done[#done + 1] = args return "deleted" end }
   for name, value in pairs(more or {}) do definition[name] = value end
   return stoke.tool(definition)
@@ -204,6 +205,18 @@ test("what is secret by its name is not shown, and stays as it was where the res
   t.eq(done, { { path = "b.txt", api_key = "xyzzy-plugh-42" } })
 end)
 
+test("a secret that this process knows is not shown wherever it stands, and is done all the same", function(t)
+  redact.learn("correct-horse-9", "GPU_API_KEY")
+  local shown <close> = open()
+  local done = {}
+  local running = call(tool_of(done), { path = "a.txt", note = { "use correct-horse-9 there", "and this" } })
+  local entry = shown:waiting(1)[1]
+  t.eq(json.decode(entry.text).note, { "use [secret GPU_API_KEY] there", "and this" })
+  shown:act { ["do"] = "approve", id = entry.id, digest = entry.digest, args = entry.text:gsub("and this", "not that") }
+  running:await()
+  t.eq(done, { { path = "a.txt", note = { "use correct-horse-9 there", "not that" } } })
+end)
+
 test("characters that would not be seen are written out, and mean the same when they come back", function(t)
   local shown <close> = open()
   local done = {}
@@ -268,7 +281,7 @@ test("what a run in a store waits for is shown and decided, while no process has
   t.eq(shown:act(order).left, true)
   t.eq(held.store:decisions("trip-7")[1].verdict, { decision = "approved", args = { from = "Oslo", to = "Paris" } })
   local said = shown:waiting(1)[1].said
-  t.eq({ said.decision, said.args.to }, { "approved", "Paris" })
+  t.eq({ said.decision, said.edited }, { "approved", true })
   local refused, status = shown:act(order)
   t.eq({ status, refused.error }, { 409, "book_flight of the run trip-7 was decided already" })
   t.eq(#held.store:decisions "trip-7", 1)

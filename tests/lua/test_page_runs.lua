@@ -144,6 +144,18 @@ test("a run is its heading and its records: where each is in the run, when, how 
   t.near(by_name["sleep 90 s"].at + 90, held.store:find("trip-7").changed - shown.run.begun, 1)
 end)
 
+test("an answer from the cache says so, and takes no part of the time that it took when it was made", function(t)
+  local view = place(t, function()
+    for _ = 1, 2 do stoke.chat { model = "qwen2.5:3b", prompt = "And?", options = { temperature = 0 }, cache = true } end
+  end)
+  local calls = {}
+  for _, row in ipairs(view:look({ run = "trip-7" }).records) do
+    if row.call then calls[#calls + 1] = row end
+  end
+  t.eq({ calls[1].cached, calls[1].prefill ~= nil }, { nil, true })
+  t.eq({ calls[2].cached, calls[2].prefill, calls[2].decode }, { "exact" })
+end)
+
 test("of a long run pages are read, and of what is long only its beginning", function(t)
   local held <close> = kept.store(t)
   kept.run(held.store, "long", function()
@@ -301,6 +313,35 @@ test("a trace from within: its tree, requests as they were kept, what was said",
   t.raises("usage", view.look, view, { trace = "ffff" })
 end)
 
+test("the log of a trace: what was written meanwhile, beside its span; a trace without its outermost span is open", function(t)
+  local held <close> = kept.store(t)
+  local view = views.new { store = held.path }
+  local outer
+  do
+    local _ <close> = keeping(held)
+    stoke.log.listen(traces.log)
+    outer = span.enter("script", "s.lua")
+    span.inside(outer)
+    local inner <close> = span.enter("work", "w") -- luacheck: ignore
+    span.inside(inner)
+    stoke.sleep(2)
+    stoke.log.warn("it rains", { city = "Oslo" })
+    span.leave(inner)
+    traces.flush()
+    local listed = view:look({}).items[1]
+    t.eq({ listed.state, listed.title }, { "open", "w" })
+    t.eq(#view:look({ state = "done" }).items, 0)
+    span.leave(outer)
+  end
+  local listed = view:look({}).items[1]
+  t.eq({ listed.state, listed.title, listed.spans }, { "done", "s.lua", 2 })
+  local shown = view:look { trace = listed.id, part = "log" }
+  local line = shown.lines[1]
+  t.eq({ #shown.lines, line.level, line.message, line.fields.city, line.span }, { 1, "warn", "it rains", "Oslo",
+    view:look({ trace = listed.id }).spans[2].id })
+  t.near(line.at, 2, 0.01)
+end)
+
 test("a durable run is one tree of spans, below who began it, and the page finds it from the run", function(t)
   local path = t.tmp() .. "/state.db"
   local core = require "core.runs"
@@ -317,7 +358,10 @@ test("a durable run is one tree of spans, below who began it, and the page finds
   local view = views.new { store = path }
   local found = view:look { run = "traced-1" }.trace
   local names = {}
-  for i, one in ipairs(view:look({ trace = found }).spans) do names[i] = ("%d %s"):format(one.depth, one.name) end
+  for i, one in ipairs(view:look({ trace = found.id }).spans) do
+    names[i] = ("%d %s"):format(one.depth, one.name)
+    if one.id == found.span then t.eq({ one.name, one.about }, { "run", "traced-1" }) end
+  end
   table.sort(names)
   t.eq(names, { "0 script", "1 run", "1 run.await", "1 run.start", "2 agent.run", "2 step", "3 llm.chat", "3 llm.chat",
     "3 tool.call" })

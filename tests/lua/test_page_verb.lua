@@ -132,6 +132,32 @@ test("where no host runs the store of the folder is shown, and decided in", REAL
   t.eq(look(flagged, { view = "approvals" }).count, 1)
 end)
 
+test("a run whose process was killed while it waited goes on with what was decided on the page", REAL, function(t)
+  local here <close> = place { ["bot.lua"] = [[
+local stoke = require "stoke"
+local wipe = stoke.tool { name = "wipe", params = { disk = "string" }, needs_approval = true,
+  run = function(args) return "wiped " .. args.disk end }
+stoke.main(function() print(wipe:call { disk = "sda" }) end)
+]] }
+  local child = here.spawn("run", "--durable=clean", "bot.lua")
+  while not here.run("runs", "--status", "waiting").stdout:find("clean", 1, true) do stoke.sleep(0.05) end
+  child:kill "KILL"
+  child:wait()
+  local shown = here.page(".", "--port", "0")
+  local entry = look(shown, { view = "approvals" }).entries[1]
+  t.eq({ entry.run, json.decode(entry.text), entry.left }, { "clean", { disk = "sda" }, true })
+  local order = { view = "approvals", ["do"] = "approve", id = entry.id, digest = entry.digest, args = '{"disk": "sdb"}' }
+  t.eq(act(shown, order, shown.token).left, true)
+  t.eq(here.run("resume", "clean").stdout, "wiped sdb\n")
+  local left = 1
+  for _ = 1, 200 do -- the file is looked at every two seconds
+    left = look(shown, { view = "approvals" }).count
+    if left == 0 then break end
+    stoke.sleep(0.05)
+  end
+  t.eq(left, 0)
+end)
+
 test("nothing to show, and a store that is not there, are said", REAL, function(t)
   local here <close> = place {}
   local function refused(words, ...)

@@ -71,6 +71,13 @@ test("what is spawned is in the trace of who spawned it; what is beside it begin
   t.eq(r["llm.chat"][1].trace == a.trace or r["llm.chat"][1].trace == b.trace, true)
 end)
 
+test("what an embedding asks for is below it", function(t)
+  t.model(function() return "x" end)
+  local r = recorded(function() stoke.embed { model = "nomic-embed-text", input = { "one", "two" } } end)
+  local outer = r["llm.embed"][1]
+  for _, call in ipairs(r["llm.chat"]) do t.eq({ call.parent, call.trace }, { outer.span, outer.trace }) end
+end)
+
 test("a run that fails says so, with what it has used", function(t)
   t.model { { status = 400, error = "no" } }
   local r = recorded(function() stoke.try(function() stoke.agent { name = "b", model = "m" }:run "x" end) end)
@@ -205,6 +212,14 @@ test("a disk that is full ends the keeping, says so, and the run goes on", { rea
   t.eq(#told, 1)
   t.match(told[1], "^traces are not kept any more: .*full")
   do local seen <close> = span.enter("work", "after") end -- luacheck: ignore
+end)
+
+test("traces of two durable runs are compared by their workflow: each run has an id of its own", function(t)
+  local function trace(id, seconds)
+    return trees.of { id = id, spans = { { id = id, name = "run", about = id, workflow = "trip", start = 0, seconds = seconds } } }
+  end
+  local difference = compare.of(trace("a1", 1), trace("b2", 3))
+  t.eq({ #difference.new, #difference.gone, difference.changes[1].path }, { 0, 0, "run trip" })
 end)
 
 test("requests are kept where they are asked for, without what is secret by its name", function(t)

@@ -150,11 +150,30 @@ test("stoke hosts lists who works, by the engine's clock, and forgets who has st
   end
   farming.until_(function() return #listed() == 2 end)
   t.eq(listed(), { "a 7 0 false", "b 64 0 false" })
+  local top = farm:command("a", "top", "--all", "--engine", farm.url).stdout
+  t.contains(top, "hosts 2  runs 0  at work 0 of 71 slots")
+  t.contains(top, "at work 0/7")
   farm:kill("b", "SIGTERM")
   t.eq(listed(), { "a 7 0 false" })
   local shown = farm:command("a", "hosts", "--engine", farm.url)
   t.contains(shown.stdout, "NAME")
   t.contains(shown.stdout, "heard")
+end)
+
+test("an engine that has lost the end of a journal: the host that has it says so, and repeats nothing", { real = true,
+  timeout = 60 }, function(t)
+  local witness <close> = farming.witness()
+  local farm <close> = farming.new(t, ORDER)
+  farm:start "a"
+  local run = farming.flow "order":start({ n = 1, url = witness.url, signal = "go" }, { id = "lost" })
+  farming.until_(function() return run:status().state == "waiting" end)
+  farm:kill "a"
+  assert(require "core.runs.shared".engine():log_drop("journals", "lost"))
+  farm:start "a"
+  stoke.sleep(2)
+  farm:kill("a", "SIGTERM")
+  t.contains(farm.said.a, "the engine has lost the end of the journal of run lost, which this host has")
+  t.eq(witness.done, { ["/pay/1"] = 1 })
 end)
 
 test("a run of a newer stoke is left to hosts that understand it", { real = true, timeout = 60 }, function(t)

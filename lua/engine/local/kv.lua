@@ -1,6 +1,7 @@
 --- Keys and logs of the local engine, in SQL. What writes runs inside a turn (lua/engine/local/turn.lua).
 
 local json = require "core.json"
+local turns = require "core.engine.local.turn"
 
 local M = {}
 
@@ -33,7 +34,7 @@ end
 ---@param turn core.engine.turn
 ---@param about { bucket: string, key: string, value: string, expected?: integer }
 ---@return integer|false revision
-function M.put(turn, about)
+local function put(turn, about)
   if about.expected and revision_of(turn, about.bucket, about.key) ~= about.expected then return false end
   return write(turn, about.bucket, about.key, about.value)
 end
@@ -41,7 +42,7 @@ end
 ---@param turn core.engine.turn
 ---@param about { bucket: string, key: string, expected?: integer }
 ---@return boolean
-function M.delete(turn, about)
+local function delete(turn, about)
   local is = revision_of(turn, about.bucket, about.key)
   if is == 0 or about.expected and about.expected ~= is then return false end
   write(turn, about.bucket, about.key, nil)
@@ -69,7 +70,7 @@ SELECT k.key,k.value,k.revision FROM sums p JOIN kv k ON k.bucket=?1 AND k.key=p
 ---@param about { name: string, key: string, after: integer, value: string }
 ---@return integer|false offset
 ---@return integer|nil last
-function M.append(turn, about)
+local function append(turn, about)
   local last = turn:rows('SELECT coalesce(max("offset"),0) FROM log WHERE name=? AND key=?', { about.name, about.key })[1][1]
   if last ~= about.after then return false, last end
   turn:add('INSERT INTO log (name,key,"offset",size,value) VALUES (?,?,?,?,?)', about.name, about.key, last + 1, #about.value,
@@ -80,10 +81,13 @@ end
 ---@param turn core.engine.turn
 ---@param about { name: string, key: string }
 ---@return true
-function M.drop(turn, about)
+local function drop(turn, about)
   turn:add("DELETE FROM log WHERE name=? AND key=?", about.name, about.key)
   return true
 end
+
+--- Functions of one, for all who ask at the same moment.
+M.put, M.delete, M.append, M.drop = turns.each(put), turns.each(delete), turns.each(append), turns.each(drop)
 
 M.LOG = { [[
 WITH page AS (SELECT "offset",size FROM log WHERE name=?1 AND key=?2 AND "offset">=?3 ORDER BY "offset" LIMIT ?4),

@@ -16,6 +16,7 @@ local TOGETHER <const> = 500
 ---@field tx userdata
 ---@field batch userdata statements that wait to be run together
 ---@field changed table<string, true> what others wait for, and has changed
+---@field known table<string, table> streams and groups that were looked up, by name
 local Turn = {}
 Turn.__index = Turn
 
@@ -44,13 +45,31 @@ Turns.__index = Turns
 ---@return core.engine.turns
 function M.new(db, on_change) return setmetatable({ db = db, pending = {}, running = false, on_change = on_change }, Turns) end
 
+--- The same, those of one function together.
+local function alike(list)
+  local by, order = {}, {}
+  for _, op in ipairs(list) do
+    if not by[op.f] then
+      by[op.f] = {}
+      order[#order + 1] = by[op.f]
+    end
+    table.insert(by[op.f], op)
+  end
+  return order
+end
+
 --- Do all of a list in one transaction: nil, or an error and nothing of it is done.
 local function together(self, list)
   local tx <close>, err = self.db:begin()
   if not tx then return err end
-  local turn = setmetatable({ tx = tx, batch = engine.batch(), changed = {} }, Turn)
+  local turn = setmetatable({ tx = tx, batch = engine.batch(), changed = {}, known = {} }, Turn)
   local ok, raised = pcall(function()
-    for _, op in ipairs(list) do op.value, op.more = op.f(turn, op.about) end
+    for _, same in ipairs(alike(list)) do
+      local abouts = {}
+      for i, op in ipairs(same) do abouts[i] = op.about end
+      local values, mores = same[1].f(turn, abouts)
+      for i, op in ipairs(same) do op.value, op.more = values[i], mores and mores[i] end
+    end
     if #turn.batch > 0 then errors.check(tx:batch(turn.batch)) end
   end)
   if not ok then
@@ -90,7 +109,8 @@ local function run(self)
 end
 
 --- Do something in a transaction.
----@param f fun(turn: core.engine.turn, about: any): any, any raises what fails; may be called again
+---@param f fun(turn: core.engine.turn, abouts: any[]): any[], any[]? does it for all who ask at the same moment: a value for each,
+---  and perhaps more; raises what fails; may be called again
 ---@param about any
 ---@param undo? fun(value: any) what is done with its value where nobody waits for it any more
 ---@return any value nil and an error
@@ -117,6 +137,17 @@ function Turns:take(f, about, undo)
   end
   if op.err then return nil, op.err end
   return op.value, op.more
+end
+
+--- What is done for one, for all who ask at the same moment.
+---@param f fun(turn: core.engine.turn, about: any): any, any
+---@return fun(turn: core.engine.turn, abouts: any[]): any[], any[]
+function M.each(f)
+  return function(turn, abouts)
+    local values, mores = {}, {}
+    for i, about in ipairs(abouts) do values[i], mores[i] = f(turn, about) end
+    return values, mores
+  end
 end
 
 return M

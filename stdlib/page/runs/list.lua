@@ -26,7 +26,8 @@ end
 local function trace_item(trace)
   local what = trace.about and trace.name .. " " .. trace.about or trace.name
   return { kind = "trace", id = trace.id, name = data.text(trace.name, 80), title = data.text(trace.about or what, 200),
-    state = trace.error and "failed" or "done", begun = data.number(trace.start), seconds = data.number(trace.seconds),
+    state = trace.open and "open" or trace.error and "failed" or "done", begun = data.number(trace.start),
+    seconds = data.number(trace.seconds),
     calls = trace.calls, input = trace.input_tokens, output = trace.output_tokens,
     tokens = trace.input_tokens + trace.output_tokens, spans = trace.spans, errors = trace.errors > 0 and trace.errors or nil }
 end
@@ -67,7 +68,7 @@ local function page_of_traces(files, filter, place)
   local items = {}
   for _, trace in ipairs(page.traces) do
     local item = trace_item(trace)
-    if filter.state == nil or item.state == filter.state or filter.state == "failed" then
+    if filter.state == nil or item.state == filter.state or filter.state == "failed" and item.errors then
       items[#items + 1] = { item = item, number = trace.number }
     end
   end

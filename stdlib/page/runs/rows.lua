@@ -23,16 +23,21 @@ local LEAST <const> = 0.002
 
 -- ---- records of runs ----------------------------------------------------------------------------------------------------------
 
---- Of a call of a model, what took how long, as its server tells: seconds.
-local function timings_of(row)
-  local q, outcome = row.request, row.outcome
-  local dialect = type(q) == "table" and q.protocol and llm.dialect(q.protocol)
-  if not dialect or not dialect.timings or not outcome then return nil end
-  local value = outcome.value
-  for _, item in ipairs(outcome.items or {}) do
+--- The reply of a model; of a stream its last event.
+local function reply_of(row)
+  local outcome = row.outcome
+  local value = outcome and outcome.value
+  for _, item in ipairs(outcome and outcome.items or {}) do
     if type(item.value) == "table" and item.value.type == "done" then value = item.value end
   end
-  if type(value) ~= "table" then return nil end
+  return words.is_call(row) and type(value) == "table" and value or nil
+end
+
+--- Of a call of a model, what took how long, as its server tells: seconds. Of an answer that was kept it is the past that is told.
+local function timings_of(row, value)
+  local q = row.request
+  local dialect = type(q) == "table" and q.protocol and llm.dialect(q.protocol)
+  if not dialect or not dialect.timings or value.cached then return nil end
   local ok, timings = pcall(dialect.timings, value, q)
   return ok and type(timings) == "table" and timings or nil
 end
@@ -48,7 +53,8 @@ end
 local function number_above(value, least) return type(value) == "number" and value > least and value or nil end
 
 local function record(row, entry, began)
-  local timings = timings_of(row) or {}
+  local reply = reply_of(row)
+  local timings = reply and timings_of(row, reply) or {}
   local took = entry.took
   local facts = row.outcome and row.outcome.facts or {}
   local wait = took and timings.total and number_above(took - timings.total, LEAST)
@@ -56,7 +62,8 @@ local function record(row, entry, began)
     frames = frames_of(entry.key), at = entry.time and entry.time - began, time = entry.time, seconds = took, queue = wait,
     load = number_above(timings.load, LEAST), prefill = number_above(timings.prefill, 0), decode = number_above(timings.decode, 0),
     input = entry.input_tokens, output = entry.output_tokens, status = entry.status, outcome = data.text(entry.outcome, SHORT),
-    attempts = (facts.attempts or 1) > 1 and facts.attempts or nil, cached = data.text(facts.cached, 60), inside = entry.inside,
+    attempts = (facts.attempts or 1) > 1 and facts.attempts or nil,
+    cached = reply and data.text(reply.cached, 60), inside = entry.inside,
     changed = entry.changed, where = data.text(entry.where, 200), class = entry.class, call = words.is_call(row) or nil }
 end
 

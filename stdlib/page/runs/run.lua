@@ -77,7 +77,7 @@ local function first_look(files, store, run, from)
   out.conversations = conversations(store, run)
   local db = files:traces()
   local place = db and traces.of_run(db, run.id)
-  out.trace = place and place.trace or nil
+  out.trace = place and { id = place.trace, span = place.span } or nil
   return out
 end
 

@@ -4,11 +4,13 @@ local curl = require "stoke.page.runs.curl"
 local data = require "stoke.page.data"
 local effect = require "core.effect"
 local errors = require "core.errors"
+local history = require "core.history.traces"
 local json = require "stoke.json"
 local messages = require "stoke.page.runs.messages"
 local plain = require "core.json"
 local rows = require "stoke.page.runs.rows"
 local show = require "stoke.show"
+local traces = require "stoke.traces"
 local trees = require "stoke.traces.tree"
 
 require "core.driver.traces"
@@ -17,6 +19,8 @@ local M = {}
 
 --- Spans of a page.
 M.PAGE = 1000
+--- Lines of the log that are shown.
+local LINES <const> = 1000
 --- Bytes of a request that are shown.
 local SHOWN <const> = 64 << 10
 
@@ -82,10 +86,21 @@ local function transcript(trace, asked)
   return page
 end
 
+--- What was logged meanwhile, the newest lines.
+local function log_of(files, trace)
+  local out = json.array()
+  for i, line in ipairs(traces.logs { file = files:traces_path(), trace = trace.id, limit = LINES }) do
+    local fields = line.fields and next(line.fields) and data.plain(line.fields, 1000) or nil
+    out[i] = { at = line.time - trace.start, time = line.time, level = data.text(line.level, 20), span = line.span,
+      message = data.text(line.message), fields = fields }
+  end
+  return { lines = out, most = #out == LINES and LINES or nil }
+end
+
 --- What is asked of a trace.
 ---@param files stoke.page.files
----@param asked table<string, string> trace: its id; and one of: span = ID (whole), transcript = ID of a call's span, from = N
----  (spans from that one on)
+---@param asked table<string, string> trace: its id; and one of: span = ID (whole), transcript = ID of a call's span, part = "log"
+---  (what was logged meanwhile), from = N (spans from that one on)
 ---@return table
 ---Raises `usage` where there is none, `argument`, `db`.
 ---
@@ -94,11 +109,12 @@ function M.look(files, asked)
   local trace = read(files, asked.trace)
   if asked.span then return one_span(trace, asked.span) end
   if asked.transcript then return transcript(trace, asked) end
+  if asked.part == "log" then return log_of(files, trace) end
   local from = math.max(1, math.tointeger(tonumber(asked.from)) or 1)
   local root = trace.spans[1] or {}
   return { trace = { id = trace.id, begun = data.number(trace.start), seconds = data.number(trace.seconds), count = #trace.spans,
     totals = trace.totals, name = data.text(root.name, 80), about = data.text(root.about, 200),
-    state = root.error and "failed" or "done" },
+    state = history.is_open(root.name or "", root.parent) and "open" or root.error and "failed" or "done" },
     spans = rows.spans(trace, from, M.PAGE), from = from, conversations = from == 1 and conversations(trace) or nil }
 end
 

@@ -5,6 +5,7 @@ local json = require "core.json"
 local names = require "stoke.traces.conventions"
 local redact = require "core.redact"
 local secrets = require "core.secrets"
+local streams = require "core.stream"
 local texts = require "core.text"
 
 local M = {}
@@ -113,9 +114,10 @@ local function told(facts, body, redactor)
   if type(body.tools) == "table" and body.tools[1] then put(facts, genai.tools, body.tools, redactor) end
 end
 
---- What a model said; nil of a stream, whose pieces nobody keeps: the run of the agent has its text.
-local function said(facts, reply, redactor)
-  local message = reply.message or type(reply.response) == "string" and { role = "assistant", content = reply.response }
+--- What a model said.
+local function said(facts, value, reply, redactor)
+  local message = streams.message(value) or reply.message
+    or type(reply.response) == "string" and { role = "assistant", content = reply.response }
   if type(message) ~= "table" then return end
   local out = message_of(message, redactor)
   if not out.parts[1] then return end
@@ -158,7 +160,7 @@ local function call_of_model(facts, call, value, contents)
   local redactor = redact.new()
   learn(redactor, endpoint)
   if body then told(facts, body, redactor) end
-  if reply then said(facts, reply, redactor) end
+  if reply then said(facts, value, reply, redactor) end
 end
 KINDS["llm.chat"], KINDS["llm.stream"] = call_of_model, call_of_model
 

@@ -154,6 +154,24 @@ behaviour("an item whose lease runs out at each of its tries is a dead letter: i
   want("the dead letter", { list[1].id, list[1].state, list[1].reason }, { "poison", "dead", "its lease ran out 2 times" })
 end)
 
+behaviour("an item whose lease ran out twice is lent alone: it takes no others with it", function(g)
+  local s = g.name "s"
+  g:publish(s, "1", "2", "3")
+  for _ = 1, 2 do
+    want("all three", #g:claims(s, 3, { lease = 1 }), 3)
+    stoke.sleep(1.2)
+  end
+  g:publish(s, "4")
+  local alone = {}
+  for i = 1, 4 do
+    local claims = g:claim(s, 4, { wait = g.long })
+    want("one", #claims, 1)
+    alone[i] = claims[1]
+    want("it says so", claims[1].alone, i < 4 or nil)
+  end
+  want("all of them", ids_of(alone), { "1", "2", "3", "4" })
+end)
+
 -- ---- order ------------------------------------------------------------------------------------------------------------------
 
 behaviour("an item is not lent while an earlier one of its key is not settled", { order = "key" }, function(g)

@@ -8,6 +8,7 @@
 
 local errors = require "core.errors"
 local groups = require "core.engine.nats.group"
+local shared = require "core.engine.group"
 local jets = require "core.engine.nats.jet"
 local json = require "core.json"
 local kv = require "core.engine.nats.kv"
@@ -86,13 +87,13 @@ function M.open(url)
   jet, err = jets.open(at)
   if not jet then return nil, err end
   local self = setmetatable({ url = plain, jet = jet, groups = {}, watchers = {}, by = jets.id(), last = {} }, Engine)
+  self.service = service.start(jet, self.by)
   local said
-  said, err = jet:api "INFO"
+  said, err = jet:api "INFO" -- behind the subscription: once it is answered the host is found
   if not said then
-    jet:close()
+    self:close()
     return nil, jets.problem(err, "cannot use JetStream")
   end
-  self.service = service.start(jet, self.by)
   return self
 end
 
@@ -181,57 +182,16 @@ function Engine:claim(q)
   return g:claim(q)
 end
 
---- Do something by group with a list, whose places are given along.
-local function by_group(self, list, claim_of, f)
-  local order, by = {}, {}
-  for i, one in ipairs(list) do
-    local c = claim_of(one)
-    local key = c.stream .. "\0" .. c.group
-    if not by[key] then
-      by[key] = { claim = c, list = {}, places = {} }
-      order[#order + 1] = by[key]
-    end
-    table.insert(by[key].list, one)
-    table.insert(by[key].places, i)
-  end
-  for _, own in ipairs(order) do
-    local g, err = group_of(self, own.claim.stream, own.claim.group, true)
-    if not g then return nil, err end
-    local ok
-    ok, err = f(g, own.list, own.places)
-    if not ok then return nil, err end
-  end
-  return true
-end
-
 function Engine:settle(list)
-  local good = {}
-  local ok, err = by_group(self, list, function(s) return s.claim end, function(g, own, places)
-    local results, why = g:settle(own)
-    if not results then return nil, why end
-    for i, at in ipairs(places) do good[at] = results[i] end
-    return true
-  end)
-  if not ok then return nil, err end
-  return good
+  return shared.by_group(list, function(s) return s.claim end, function(c) return group_of(self, c.stream, c.group, true) end,
+    function(g, own) return g:settle(own) end)
 end
 
 function Engine:renew(claims, lease)
-  local lost = {}
-  local ok, err = by_group(self, claims, function(c) return c end, function(g, own)
-    local list, why = g:renew(own, lease)
-    if not list then return nil, why end
-    for _, c in ipairs(list) do lost[#lost + 1] = c end
-    return true
-  end)
-  if not ok then return nil, err end
-  return lost
+  return shared.renew(claims, lease, function(c) return group_of(self, c.stream, c.group, true) end)
 end
 
 -- ---- looking ------------------------------------------------------------------------------------------------------------
-
---- Bytes of values after which no more are read at once.
-M.BYTES = 16 << 20
 
 --- Read messages from an offset on: f(message, record) gives what goes into the list, or nil.
 local function each_message(self, items, from, limit, bodies, f)
@@ -240,7 +200,7 @@ local function each_message(self, items, from, limit, bodies, f)
   local last, list, bytes = info.state.last_seq, {}, 0
   if from > last then return list end
   local reader <close> = readers.new(self.jet, { stream = items, from = from, bodies = bodies, most = limit })
-  while #list < limit and bytes < M.BYTES and reader.next_seq <= last do
+  while #list < limit and bytes < shared.BYTES and reader.next_seq <= last do
     local some
     some, err = reader:take(jets.ANSWER)
     if not some then return nil, jets.problem(err, "cannot read a stream") end
@@ -249,7 +209,7 @@ local function each_message(self, items, from, limit, bodies, f)
       local record
       record, err = groups.read(m.meta)
       if not record then return nil, err end
-      local one = #list < limit and bytes < M.BYTES and f(m, record) or nil
+      local one = #list < limit and bytes < shared.BYTES and f(m, record) or nil
       list[#list + 1], bytes = one, bytes + #m.data
     end
   end
@@ -263,23 +223,17 @@ function Engine:read(stream, from, limit)
   end)
 end
 
-local function outcome(m, record, offset)
-  return { offset = offset, id = record.id, key = record.key, state = record.state, tries = record.try,
-    value = record.value and m.data:sub(1, record.value) or nil, reason = record.reason }
-end
-
 function Engine:outcomes(stream, group, from, limit)
   local g, err = group_of(self, stream, group)
   if not g then return g == false and {} or nil, err end
   local ok
-  ok, err = g:sync()
+  ok, err = g:catch_up()
   if not ok then return nil, err end
   local list, bytes, at, step = {}, 0, math.max(from, 1), 8
-  while #list < limit and bytes < M.BYTES and at <= g.machine.loaded do
-    local wanted, offsets = {}, {}
+  while #list < limit and bytes < shared.BYTES and at <= g.machine.loaded do
+    local wanted = {}
     while at <= g.machine.loaded and #wanted < math.min(step, limit - #list) do
       if not g.machine.open[at] then
-        offsets[#offsets + 1] = at
         wanted[#wanted + 1] = { last_by_subj = g:outcome_subject(at) }
       end
       at = at + 1
@@ -287,13 +241,13 @@ function Engine:outcomes(stream, group, from, limit)
     local found
     found, err = self.jet:get(g.log, wanted)
     if not found then return nil, err end
-    for i, m in ipairs(found) do
-      local record = bytes < M.BYTES and m and groups.read(m.meta)
+    for _, m in ipairs(found) do
+      local record = bytes < shared.BYTES and m and groups.read(m.meta)
       if record then
-        list[#list + 1], bytes = outcome(m, record, offsets[i]), bytes + #m.data
+        list[#list + 1], bytes = shared.outcome(record, m.data), bytes + #m.data
       end
     end
-    if bytes < M.BYTES // 16 then step = math.min(step * 4, jets.BATCH) end
+    if bytes < shared.BYTES // 16 then step = math.min(step * 4, jets.BATCH) end
   end
   return list
 end
@@ -311,7 +265,7 @@ function Engine:rewind(stream, group, offset)
   local g, err = group_of(self, stream, group, true)
   if not g then return nil, err end
   local ok
-  ok, err = g:sync()
+  ok, err = g:catch_up()
   local done
   if ok then done, err = done_before(self, g, offset) end
   if not done then return nil, err end
@@ -342,7 +296,7 @@ function Engine:revive(stream, group, ids)
   local g, err = group_of(self, stream, group, true)
   if not g then return nil, err end
   local ok, offsets
-  ok, err = g:sync()
+  ok, err = g:catch_up()
   if ok then offsets, err = offsets_of(self, g, stream, ids) end
   if not offsets then return nil, err end
   if not offsets[1] then return 0 end
@@ -380,7 +334,7 @@ local function count_group(self, stream, group, last)
   local g, err = group_of(self, stream, group)
   if not g then return g, err end
   local ok
-  ok, err = g:sync()
+  ok, err = g:catch_up()
   if not ok then return nil, err end
   local m, open, dead = g.machine, 0, 0
   for _ in next, m.open do open = open + 1 end
@@ -416,7 +370,7 @@ local function groups_for_trim(self, stream)
     if s.group and s.stream == stream then
       local g, ok
       g, err = group_of(self, stream, s.group)
-      if g then ok, err = g:sync() end
+      if g then ok, err = g:catch_up() end
       if ok then ok, err = g:keep(true) end
       if not ok then return nil, err end
       list[#list + 1] = g

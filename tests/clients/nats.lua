@@ -36,28 +36,46 @@ local function binary()
   end
 end
 
---- Start it (again) and wait until it listens.
-function Server:again()
+local function run(self)
   fs.write(self.folder .. "/conf", CONFIG:format(self.port or -1, self.config))
-  self.child = proc.spawn { argv = { self.binary, "-c", self.folder .. "/conf" }, stderr = "merge" }
-  for line in self.child:lines() do
+  local child = proc.spawn { argv = { self.binary, "-c", self.folder .. "/conf" }, stderr = "merge" }
+  for line in child:lines() do
     self.port = tonumber(line:match "Listening for client connections on 127%.0%.0%.1:(%d+)") or self.port
     if line:find("Server is ready", 1, true) then break end
     if line:find("[FTL]", 1, true) then error(line, 0) end
   end
-  local child = self.child
   stoke.spawn(function()
     for _ in child:lines() do end -- else it stands still once its log fills the pipe
   end)
   self.url = ("nats://127.0.0.1:%d"):format(self.port)
+  return child
 end
 
---- End it as a power switch would.
-function Server:kill()
-  self.child:kill "KILL"
-  self.child:wait()
-  self.child:close()
+--- The server belongs to a task of its own, whoever tells it to start again: that one's scope may end before.
+local function keep(self)
+  local child
+  for order in self.orders do
+    if order == "again" then
+      child = run(self)
+    else
+      child:kill "KILL"
+      child:wait()
+      child:close()
+    end
+    self.done:send(true)
+  end
 end
+
+local function tell(self, order)
+  self.orders:send(order)
+  self.done:recv()
+end
+
+--- Start it again, on the same port and files, and wait until it listens.
+function Server:again() tell(self, "again") end
+
+--- End it as a power switch would.
+function Server:kill() tell(self, "kill") end
 
 ---@param t table
 ---@param config? string lines of its configuration; with JetStream when not given
@@ -66,11 +84,15 @@ function M.start(t, config)
   local path = binary()
   if not path then t.skip "nats-server is not installed" end
   local home = peers.home()
-  local self = setmetatable({ folder = home.path, binary = path }, { __index = Server, __close = function(self)
+  local self = { folder = home.path, binary = path, orders = stoke.channel(), done = stoke.channel() }
+  setmetatable(self, { __index = Server, __close = function()
     self:kill()
+    self.orders:close()
+    self.keeper:await()
     local _ <close> = home
   end })
   self.config = config or ("jetstream { store_dir: %q }"):format(home.path .. "/js")
+  self.keeper = stoke.spawn(function() keep(self) end)
   self:again()
   return self
 end

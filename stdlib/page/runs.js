@@ -64,7 +64,7 @@ kinds.runs = class {
       comparing: null, controls: [] });
     this.keys = [["/", "find a run"], ["j k", "the next row, the one before"], ["Enter", "open it"], ["← →", "fold, unfold"],
       ["t c i l", "timeline, conversation, input and result, log"], ["Esc", "back"]];
-    this.search = el("input", { type: "search", placeholder: "Find by id, workflow, agent, model…", "aria-label": "Find",
+    this.search = el("input", { type: "search", placeholder: "Find by id, workflow; in traces by agent, model…", "aria-label": "Find",
       oninput: () => this.typed() });
     this.segments = el("div", { class: "segments", role: "group", "aria-label": "Kind" },
       [["", "All"], ["runs", "Runs"], ["traces", "Traces"]].map(([kind, words]) =>

@@ -252,6 +252,46 @@ test("secrets that this process knows leave by no way", function(t)
   t.ok(held.path)
 end)
 
+--- A run whose model gives a tool a secret, as a table and as JSON in a text; the tool repeats it.
+local function with_secrets(t)
+  local login = stoke.tool { name = "login", description = "Log in", params = { user = "string: who", password = "string: word" },
+    run = function(args) return { said = "no " .. args.password .. " here", token = "ticket-plugh-77" } end }
+  local agent = stoke.agent { name = "teller", model = "qwen2.5:3b", tools = { login } }
+  t.model("qwen2.5:3b", { { tool = "login", args = { user = "ann", password = "sesame-plugh-eight" } },
+    'done: {"password":"sesame-plugh-eight"}' })
+  local held = kept.store(t)
+  kept.run(held.store, "trip-7", function()
+    stoke.step("note", function() return '{"body":"{\\"api_key\\":\\"sesame-plugh-nine\\",\\"run\\":0}"}' end)
+    agent:run "Log in"
+    return { password = "sesame-plugh-eight", place = "Oslo" }
+  end)
+  redact.forget()
+  return views.new { store = held.path }, held
+end
+
+test("what is secret by its name is masked, in a process that never knew it: records, transcripts, outcomes, curl", function(t)
+  local view <const>, held <close> = with_secrets(t)
+  local first = view:look { run = "trip-7" }
+  local looks = { {}, { run = "trip-7" }, { run = "trip-7", part = "ends" }, { run = "trip-7", part = "ends", all = "1" } }
+  for n = 1, first.count do
+    looks[#looks + 1] = { run = "trip-7", record = tostring(n) }
+    looks[#looks + 1] = { run = "trip-7", record = tostring(n), all = "1" }
+    if first.records[n].call then looks[#looks + 1] = { run = "trip-7", transcript = tostring(n) } end
+  end
+  for _, asked in ipairs(looks) do
+    local text = json.encode(view:look(asked))
+    t.eq({ text:find("sesame-plugh", 1, true), text:find("ticket-plugh", 1, true) }, {}, json.encode(asked))
+  end
+  local last = view:look { run = "trip-7", transcript = tostring(first.conversations[1].last) }
+  t.contains(json.encode(last), "[redacted]")
+  t.contains(view:look({ run = "trip-7", part = "ends" }).result, "Oslo")
+  local curled = view:look({ run = "trip-7", record = tostring(first.conversations[1].last) }).curl
+  t.match(curled, "^# What is secret in the body is masked")
+  local note = json.decode(view:look({ run = "trip-7", record = "1" }).value)
+  t.eq(json.decode(note.body), { api_key = "[redacted]", run = 0 })
+  t.ok(held.path)
+end)
+
 -- ---- curl -----------------------------------------------------------------------------------------------------------------------
 
 --- The words that a shell makes of a line of curl.

@@ -4,15 +4,22 @@ local compare = require "stoke.runs.compare"
 local data = require "stoke.page.data"
 local errors = require "core.errors"
 local history = require "core.history.runs"
+local json = require "stoke.json"
+local redact = require "core.redact"
 local run = require "stoke.page.runs.run"
 local runs = require "stoke.runs"
-local json = require "stoke.json"
 local traces = require "stoke.traces"
 
 local M = {}
 
 --- Records that two runs may have together, and lines of what differs.
 local MOST <const>, LINES <const> = 20000, 500
+
+--- Lines without what looks like a secret in them, each by itself.
+local function masked(text)
+  local redactor = redact.new()
+  return (text:gsub("[^\n]+", function(line) return redactor:prose(line) end))
+end
 
 local function of_runs(files, a, b)
   local first, store = run.find(files, a)
@@ -23,7 +30,8 @@ local function of_runs(files, a, b)
       { hint = "stoke diff compares them" })
   end
   local difference = runs.diff(first.id, second.id, { store = files:store_path() })
-  return { kind = "runs", a = first.id, b = second.id, text = data.text(compare.text(difference, { columns = 110 }), 200000) }
+  return { kind = "runs", a = first.id, b = second.id,
+    text = data.text(masked(compare.text(difference, { columns = 110 })), 200000) }
 end
 
 local function named(spans)

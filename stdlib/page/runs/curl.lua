@@ -3,6 +3,7 @@
 local dialects = require "stoke.model.dialect"
 local endpoints = require "core.endpoint"
 local json = require "core.json"
+local masks = require "stoke.page.runs.mask"
 local redact = require "core.redact"
 local secrets = require "core.secrets"
 local texts = require "core.text"
@@ -34,7 +35,8 @@ end
 
 --- The host's own headers, which curl sends as well, are not said.
 local function line_of(method, url, headers, who, body)
-  local parts = { "curl -sS" }
+  local masked = body and (body:find(redact.MARK, 1, true) or body:find "%[secret [%w_.-]+%]")
+  local parts = { (masked and "# What is secret in the body is masked: put it in again.\n" or "") .. "curl -sS" }
   if method ~= (body and "POST" or "GET") then parts[#parts + 1] = "-X " .. quoted(method) end
   parts[#parts + 1] = quoted(redact.new():url(url))
   for _, line in ipairs(headers) do parts[#parts + 1] = header_of(line, who) end
@@ -83,7 +85,7 @@ local function of_http(q)
   end
   table.sort(headers)
   local who = q.url:match "^%a[%w+.-]*://([^/:?#]+)" or "http"
-  return line_of(q.method or "GET", q.url, headers, who, type(q.body) == "string" and texts.valid(q.body) or nil)
+  return line_of(q.method or "GET", q.url, headers, who, type(q.body) == "string" and masks.new():value(texts.valid(q.body)) or nil)
 end
 
 --- The request of an effect as a line of curl; nil where it goes to no server.

@@ -3,6 +3,7 @@
 local data = require "stoke.page.data"
 local errors = require "core.errors"
 local json = require "stoke.json"
+local masks = require "stoke.page.runs.mask"
 local runs = require "core.history.runs"
 local traces = require "core.history.traces"
 
@@ -20,7 +21,7 @@ local function run_item(run)
   return { kind = "run", id = run.id, name = data.text(run.workflow, 120), title = data.text(run.id, 200), state = run.state,
     begun = run.created, changed = run.changed, seconds = math.max(0, run.changed - run.created), calls = run.calls,
     tokens = run.tokens, fork_of = data.text(run.fork_of, 200), at = run.fork_at,
-    about = data.text(run.state == "failed" and run.error and run.error.message or run.waits, 300) }
+    about = data.text(run.state == "failed" and run.error and masks.new():error(run.error).message or run.waits, 300) }
 end
 
 local function trace_item(trace)

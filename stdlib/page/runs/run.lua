@@ -6,6 +6,7 @@ local data = require "stoke.page.data"
 local errors = require "core.errors"
 local history = require "core.history.runs"
 local json = require "stoke.json"
+local masks = require "stoke.page.runs.mask"
 local messages = require "stoke.page.runs.messages"
 local rows = require "stoke.page.runs.rows"
 local show = require "stoke.show"
@@ -37,9 +38,9 @@ function M.find(files, id)
   return core.seen(store, run), store
 end
 
-local function heading(store, run)
+local function heading(store, run, mask)
   local left = (run.state == "running" or run.state == "waiting") and not store:held(run)
-  local err = run.error
+  local err = mask:error(run.error)
   return { id = run.id, typed = words.id(run), workflow = data.text(run.workflow, 120), state = run.state, why = run.why,
     waits = data.text(run.waits, 1000), left = left or nil, begun = run.created, changed = run.changed, calls = run.calls,
     tokens = run.tokens, bytes = run.bytes, fork_of = data.text(run.fork_of, 200), fork_at = run.fork_at,
@@ -67,8 +68,9 @@ end
 
 --- Records from one on, and the heading as it is by then.
 local function records(store, run, from)
-  local found = errors.check(history.records(store, run.number, from, M.PAGE))
-  return { run = heading(store, run), records = rows.records(found, run), from = from,
+  local mask = masks.new()
+  local found = mask:rows(errors.check(history.records(store, run.number, from, M.PAGE)))
+  return { run = heading(store, run, mask), records = rows.records(found, run), from = from,
     count = errors.check(history.count(store, run.number)) }
 end
 
@@ -106,7 +108,8 @@ end
 local function find_record(store, run, number)
   local row, err = history.record(store, run.number, number)
   if err then error(err, 0) end
-  return row or errors.raise("argument", ("%s has no record #%d"):format(data.text(run.id, 100), number))
+  if not row then errors.raise("argument", ("%s has no record #%d"):format(data.text(run.id, 100), number)) end
+  return masks.new():rows({ row })[1]
 end
 
 local function record(store, run, number, all)
@@ -146,8 +149,9 @@ local function ends(store, run, all)
   local found, err = store:find(run.id)
   if not found then error(err, 0) end
   local most, out = all and LONGEST or SHOWN, {}
-  out.input, out.input_size = whole(found.input, most)
-  out.result, out.result_size = whole(found.result, most)
+  local shown = masks.new():value { input = found.input, result = found.result }
+  out.input, out.input_size = whole(shown.input, most)
+  out.result, out.result_size = whole(shown.result, most)
   return out
 end
 

@@ -6,6 +6,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local history = require "core.history.traces"
 local json = require "stoke.json"
+local masks = require "stoke.page.runs.mask"
 local messages = require "stoke.page.runs.messages"
 local plain = require "core.json"
 local rows = require "stoke.page.runs.rows"
@@ -58,7 +59,11 @@ end
 
 local function span_of(trace, id)
   for _, span in ipairs(trace.spans) do
-    if span.id == id then return span end
+    if span.id == id then
+      local shown = masks.new():value { request = span.request, answer = span.answer }
+      span.request, span.answer = shown.request, shown.answer
+      return span
+    end
   end
   errors.raise("argument", ("there is no span %s in this trace"):format(data.text(id, 40)))
 end

@@ -14,7 +14,7 @@ local place = require "binary".place
 test("words: a verb of another program is answered with ours", { real = true }, function(t)
   local here <close> = place()
   for word, hint in pairs { ls = "stoke models", list = "stoke models", serve = "stoke sim", rm = "delete",
-    start = "stoke run", exec = "stoke attach", logs = "stoke attach", status = "stoke ps", install = "luarocks" } do
+    start = "stoke run", exec = "stoke attach", status = "stoke ps", install = "luarocks" } do
     local r = here.run(word)
     t.eq(r.code, 2)
     t.ok(r.stderr:find(hint, 1, true), word .. ": " .. r.stderr)

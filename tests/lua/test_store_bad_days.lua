@@ -46,7 +46,7 @@ test("a newer schema is refused politely, and stays as it is", function(t)
   local err = fails(path)
   t.eq({ err.kind, err.version }, { "db", 7 })
   t.contains(err.message, "was written by a newer stoke: its tables are of version 7, this one (" .. about.version
-    .. ") knows up to 3")
+    .. ") knows up to 4")
   t.contains(err.hint, "--store")
   t.eq(fails(path, { readonly = true }).version, 7)
   t.eq(fs.read(path) == before, true)

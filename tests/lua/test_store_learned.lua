@@ -57,6 +57,8 @@ test("learned: a file of the first version gets the table when it is opened", fu
   ok(store.db:write("DROP TABLE learned", {}, true))
   ok(store.db:write("ALTER TABLE runs DROP COLUMN why", {}, true))
   ok(store.db:write("DROP TABLE told", {}, true))
+  ok(store.db:write("ALTER TABLE runs DROP COLUMN shared", {}, true))
+  ok(store.db:write("DROP TABLE outbox", {}, true))
   ok(store.db:write("DELETE FROM migrations WHERE version>1", {}, true))
   store:close()
   store = stored.open(path)

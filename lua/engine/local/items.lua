@@ -178,18 +178,13 @@ end
 
 --- f(stream, group, own) for each group that claims are of; own[-i] is where own[i] stands in the list.
 local function each_group(list, f)
-  local order, by, own, stream, group = {}, {}, nil, nil, nil
+  local order, by = {}, {}
   for i, s in ipairs(list) do
-    local c = s.claim
-    if c.stream ~= stream or c.group ~= group then
-      stream, group = c.stream, c.group
-      local name = stream .. "\0" .. group
-      own = by[name]
-      if not own then
-        own = {}
-        by[name] = own
-        order[#order + 1] = own
-      end
+    local name = s.claim.stream .. "\0" .. s.claim.group
+    local own = by[name]
+    if not own then
+      own = {}
+      by[name], order[#order + 1] = own, own
     end
     own[#own + 1] = s
     own[-#own] = i

@@ -222,7 +222,7 @@ local function fetch(self, given)
   for i, g in ipairs(given) do
     local record = found[i] and found[i].record
     local claim = { stream = self.stream, group = self.group, offset = g.offset, key = g.key, try = g.try, fence = g.fence,
-      id = record and record.id, v = record and record.item, value = found[i] and found[i].data }
+      alone = g.alone, id = record and record.id, v = record and record.item, value = found[i] and found[i].data }
     if g.spent then
       dead[#dead + 1] = { claim = claim, state = "dead", reason = ("its lease ran out %d times"):format(g.try) }
     elseif not record then

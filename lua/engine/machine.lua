@@ -190,7 +190,8 @@ function apply.claim(self, record, seq, time)
       item.fence, item.was = seq, nil
       enter(self, item, "lent", time + record.lease)
       bytes = bytes + item.size
-      given[#given + 1] = { offset = item.offset, key = item.key, try = item.try, fence = seq, spent = spent or nil }
+      given[#given + 1] = { offset = item.offset, key = item.key, try = item.try, fence = seq, spent = spent or nil,
+        alone = alone or nil }
       if alone then break end
     end
   end

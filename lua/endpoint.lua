@@ -118,7 +118,7 @@ function M.of(name)
   endpoint = { name = settings.name, url = settings.url, meant = meant, dialect = dialect_of(settings),
     headers = headers_of(settings), auto_pull = settings.auto_pull, health = health_of(settings.name, meant), targets = {},
     own = {}, names = settings.models, chosen = name ~= nil, requests = {} }
-  if endpoint.headers[2] then require "core.redact".learn_headers(endpoint.headers) end
+  if endpoint.headers[2] then require "core.redact".learn_headers(endpoint.headers, true) end
   if count >= ENDPOINTS_MAX then M.known, count = {}, 0 end
   M.known[name or false], count = endpoint, count + 1
   return endpoint

@@ -31,9 +31,19 @@ function M.new(careful) return setmetatable({ seen = {}, list = {}, named = {}, 
 local SHORTEST <const> = 6
 
 local function add(self, value, name)
-  if #value >= SHORTEST and not self.seen[value] and value ~= M.MARK then
+  if #value < SHORTEST or value == M.MARK then return end
+  local list = self.list
+  if not self.seen[value] then
     self.seen[value] = name and ("[secret %s]"):format(name) or M.MARK
-    self.list[#self.list + 1] = value
+    list[#list + 1] = value
+  elseif self.careful and list[#list] ~= value then -- the newest is forgotten last
+    for i, other in ipairs(list) do
+      if other == value then
+        table.remove(list, i)
+        list[#list + 1] = value
+        break
+      end
+    end
   end
 end
 
@@ -54,7 +64,7 @@ local function is_word(value) return #value < 12 and not value:find "%A" end
 ---@param name? string written in its place as "[secret NAME]"; default: M.MARK
 function Redactor:learn(value, name)
   value = value:gsub("^%s*%a+%s+", "") -- "Bearer x", "Basic x"
-  if value == M.MARK or self.careful and (self.seen[value] or is_word(value)) then return end
+  if value == M.MARK or self.careful and is_word(value) then return end
   local plain = value:gsub("+", " "):gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
   if name and not self.careful then remember(self, value, ("[secret %s]"):format(name)) end
   for _, text in ipairs { value, plain } do
@@ -69,26 +79,42 @@ end
 -- Journals know the secrets of their run alone: what is in them must not depend on what else the process did. Whatever else leaves
 -- for people and for other programs (the log, traces, figures, words of errors) is freed of all that the process has seen.
 
---- Values that are remembered at most; those that were learned first are forgotten.
+--- Values that are remembered at most of those that pass through, such as arguments of tools; those that were learned first are
+--- forgotten. What the process was set up with is kept apart, so that nobody can push it out.
 M.MOST = 200
 
-local known -- a redactor; nil: no secret was seen yet
+local passing -- a redactor of what passes through; nil: no secret was seen yet
+local lasting -- one of what is never forgotten: variables of the environment, keys of endpoints and collectors
 
 local function trim()
-  while #known.list > M.MOST do known.seen[table.remove(known.list, 1)] = nil end
+  while #passing.list > M.MOST do passing.seen[table.remove(passing.list, 1)] = nil end
 end
 
---- Remember a secret of this process, such as the key of an endpoint, so that M.known finds it wherever it turns up.
+local function learn(redactor, value, name)
+  if name and name:find "[^%w_.-]" then name = nil end
+  if value:find "%s" then add(redactor, value, name) end -- as a whole, before what follows its first word
+  redactor:learn(value, name)
+end
+
+--- Remember a secret that passes through this process, so that M.known finds it wherever it turns up.
 ---@param value string
 ---@param name? string written in its place
 ---
---- Example: `redact.learn(key, "GPU_API_KEY")`
+--- Example: `redact.learn(arguments.password, "password")`
 function M.learn(value, name)
-  known = known or M.new(true)
-  if name and name:find "[^%w_.-]" then name = nil end -- it may stand in JSON
-  if value:find "%s" then add(known, value, name) end -- as a whole, before what follows its first word
-  known:learn(value, name)
+  passing = passing or M.new(true)
+  learn(passing, value, name)
   trim()
+end
+
+--- Remember a secret that this process was set up with, such as the key of an endpoint, until it ends.
+---@param value string
+---@param name? string written in its place
+---
+--- Example: `redact.keep(key, "GPU_API_KEY")`
+function M.keep(value, name)
+  lasting = lasting or M.new(true)
+  learn(lasting, value, name)
 end
 
 local variables -- a redactor of those that are variables of the environment
@@ -101,7 +127,7 @@ local variables -- a redactor of those that are variables of the environment
 function M.learn_variable(value, name)
   variables = variables or M.new(true)
   variables:learn(value, name)
-  M.learn(value, name)
+  M.keep(value, name)
 end
 
 --- A text with the names of secret variables in their place: the same text in whichever process, whatever their values.
@@ -113,22 +139,30 @@ function M.variables(text) return variables and variables:text(text) or text end
 
 --- Remember what is secret by its name among headers ("Name: value").
 ---@param headers string[]
+---@param keep? boolean until the process ends: they are of its settings
 ---
---- Example: `redact.learn_headers(endpoint.headers)`
-function M.learn_headers(headers)
+--- Example: `redact.learn_headers(endpoint.headers, true)`
+function M.learn_headers(headers, keep)
+  local remembered = keep and M.keep or M.learn
   for _, line in ipairs(headers) do
     local name, value = line:match "^([^:]+):%s*(.*)$"
-    if name and M.secret(name) then M.learn(value) end
+    if name and M.secret(name) then remembered(value) end
   end
 end
 
 --- Remember what is secret in a URL: a password, values of its query by their names.
 ---@param url string
+---@param keep? boolean until the process ends: it is of its settings
 ---
 --- Example: `redact.learn_url(q.url)`
-function M.learn_url(url)
-  known = known or M.new(true)
-  known:url(url)
+function M.learn_url(url, keep)
+  if keep then
+    lasting = lasting or M.new(true)
+    lasting:url(url)
+    return
+  end
+  passing = passing or M.new(true)
+  passing:url(url)
   trim()
 end
 
@@ -146,12 +180,16 @@ function M.learn_fields(fields)
   end
 end
 
---- A text without the secrets that this process has seen: what is written for people and for other programs goes through it.
+--- A text without the secrets that this process has seen: what is written for people and for other programs goes through it,
+--- each value before it is encoded: in text that is JSON already, a secret may be a part of the JSON itself.
 ---@param text string
 ---@return string
 ---
 --- Example: `stderr:write(redact.known(line))`
-function M.known(text) return known and known:text(text) or text end
+function M.known(text)
+  if lasting then text = lasting:text(text) end
+  return passing and passing:text(text) or text
+end
 
 --- An error that is kept, in words without them: message, hint, and those of what caused it. Changed in place.
 ---@param err stoke.error
@@ -159,12 +197,12 @@ function M.known(text) return known and known:text(text) or text end
 ---
 --- Example: `redact.error(err)`
 function M.error(err)
-  if not known then return err end
+  if not passing and not lasting then return err end
   local at, depth = err, 0
   while type(at) == "table" and depth < 8 do
     for _, field in ipairs { "message", "hint", "traceback" } do
       local text = rawget(at, field)
-      if type(text) == "string" then rawset(at, field, known:text(text)) end
+      if type(text) == "string" then rawset(at, field, M.known(text)) end
     end
     at, depth = rawget(at, "cause"), depth + 1
   end
@@ -172,7 +210,7 @@ function M.error(err)
 end
 
 --- Forget them, so that a test does not depend on the one before.
-function M.forget() known, variables = nil, nil end
+function M.forget() passing, lasting, variables = nil, nil, nil end
 
 -- ---- one text after the other ---------------------------------------------------------------------------------------------------
 
@@ -309,8 +347,9 @@ function M.json(value, redactor)
   if not text then return nil end
   redactor = redactor or M.new()
   local copy = json.decode(text)
-  if type(copy) == "table" then text = json.encode((redactor:fields(copy))) or text end
-  return redactor:text(text)
+  if type(copy) == "table" then redactor:fields(copy) end
+  copy = each_text(copy, function(part) return M.known(redactor:text(part)) end)
+  return json.encode(copy) or json.encode(M.valid(copy))
 end
 
 return M

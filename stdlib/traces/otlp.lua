@@ -215,8 +215,8 @@ end
 function M.start(given)
   if running then M.stop() end
   local headers = { "Content-Type: application/json", table.unpack(given.headers) }
-  for _, line in ipairs(given.headers) do redact.learn(line:match "^[^:]*:%s*(.*)$" or line) end
-  redact.learn_url(given.url)
+  for _, line in ipairs(given.headers) do redact.keep(line:match "^[^:]*:%s*(.*)$" or line) end
+  redact.learn_url(given.url, true)
   local shown = given.url:gsub("//[^/@]*@", "//"):gsub("%?.*$", "")
   local self = setmetatable({ settings = given, url = given.url, shown = shown, headers = headers, pending = {}, bytes = 0,
     sent = 0, lost = 0, requests = 0 }, Sender)

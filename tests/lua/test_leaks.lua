@@ -178,3 +178,29 @@ test("what was learned is bounded", function(t)
   t.eq(redact.known(json.encode { ("number-plugh-%06d"):format(10 * redact.MOST) }), '["[redacted]"]')
   redact.forget()
 end)
+
+test("what the process was set up with is never pushed out by what passes through", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  redact.learn_variable("variable-plugh-three", "TOWN_API_KEY")
+  redact.learn_headers({ "Authorization: Bearer endpoint-plugh-one" }, true)
+  redact.learn_url("http://ada:url-plugh-four@collector/", true)
+  for i = 1, 2 * redact.MOST do redact.learn(("number-plugh-%06d"):format(i), "password") end
+  t.eq(redact.known "variable-plugh-three, endpoint-plugh-one, url-plugh-four", "[secret TOWN_API_KEY], [redacted], [redacted]")
+end)
+
+test("what is seen again is forgotten last", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  redact.learn "again-plugh-one"
+  for i = 1, redact.MOST - 1 do redact.learn(("number-plugh-%06d"):format(i)) end
+  redact.learn "again-plugh-one"
+  redact.learn "newest-plugh-two"
+  t.eq(redact.known "again-plugh-one number-plugh-000001", "[redacted] number-plugh-000001")
+end)
+
+test("a secret that is a piece of JSON does not break the JSON that it is taken out of", function(t)
+  local redact = require "core.redact"
+  local text = redact.json { password = '"run":0', run = 0, said = 'it was "run":0' }
+  t.eq(json.decode(text), { password = "[redacted]", run = 0, said = "it was [redacted]" })
+end)

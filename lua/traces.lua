@@ -183,7 +183,7 @@ local function data_of(record, bodies, answer)
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
   if bodies then rest.request, rest.answer = M.body(record.request), answer end
-  return redact.known(encoded(rest) or "{}")
+  return redact.encoded(encoded(rest) or "{}")
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"

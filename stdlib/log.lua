@@ -252,7 +252,8 @@ local function emit(level, message, fields)
   local ok, line = pcall(format, level, message, fields, when, trace, span)
   if not ok then line = level .. " " .. escape(message) end
   local write = settings.write or stdio.err
-  write(redact.known(line) .. "\n")
+  line = ok and format == json_line and redact.encoded(line) or redact.known(line)
+  write(line .. "\n")
   if listeners[1] then tell(level, message, fields, when, trace, span) end
 end
 

@@ -1,4 +1,4 @@
---- Numbers by name and labels, and their text as Prometheus reads it (version 0.0.4 of its text format). Pure.
+--- Numbers by name and labels, and their text as Prometheus reads it (version 0.0.4 of its text format).
 ---
 ---     local set = series.new()
 ---     local calls = set:group { "model", "error_type" }
@@ -11,6 +11,7 @@
 --- keeps each combination of labels for ever, so there is a bound: a label has so many values, and a group so many rows; what comes
 --- beyond is counted together, as "other".
 
+local redact = require "core.redact"
 local texts = require "core.text"
 
 local M = {}
@@ -26,9 +27,10 @@ local ESCAPES <const> = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }
 
 local function escaped(text) return (text:gsub('[\\"\n]', ESCAPES)) end
 
---- A value as the text of a label: short, and UTF-8.
+--- A value as the text of a label: short, UTF-8, and without what is known to be secret. (In the whole text a secret could look
+--- like a name or a number.)
 local function text_of(value)
-  local text = texts.valid(tostring(value))
+  local text = texts.valid(redact.known(tostring(value)))
   return #text > M.BYTES and texts.valid(text:sub(1, M.BYTES)) .. "..." or text
 end
 

@@ -204,3 +204,16 @@ test("a secret that is a piece of JSON does not break the JSON that it is taken 
   local text = redact.json { password = '"run":0', run = 0, said = 'it was "run":0' }
   t.eq(json.decode(text), { password = "[redacted]", run = 0, said = "it was [redacted]" })
 end)
+
+test("a secret that looks like a number breaks no line of the log, no figure and no row of a trace", function(t)
+  local redact = require "core.redact"
+  local series = require "stoke.metrics.series"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  redact.learn("123456", "password")
+  t.eq(redact.encoded '{"b":123456,"a":"pin 123456"}', '{"b":123456,"a":"pin [secret password]"}')
+  local set = series.new()
+  local group = set:group { "who" }
+  local count = group:counter("seen_total", "What was seen.")
+  count:add(group:row "123456", 123456)
+  t.contains(set:text(), 'seen_total{who="[secret password]"} 123456')
+end)

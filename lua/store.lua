@@ -312,10 +312,15 @@ end
 
 local DECIDE = "INSERT OR REPLACE INTO decisions (run,kind,key,digest,verdict,decided) SELECT number,?,?,?,?,? FROM runs WHERE id=?"
 
-local function decide(self, id, kind, key, digest, verdict)
+--- The first decision about what was asked stands, whoever is second: in this process, on another page, in a terminal.
+local APPROVE = "INSERT INTO decisions (run,kind,key,digest,verdict,decided) SELECT number,?,?,?,?,? FROM runs WHERE id=? "
+  .. "ON CONFLICT (run,kind,key) DO UPDATE SET digest=excluded.digest,verdict=excluded.verdict,decided=excluded.decided "
+  .. "WHERE decisions.digest IS NOT excluded.digest OR decisions.verdict=excluded.verdict"
+
+local function decide(self, sql, id, kind, key, digest, verdict)
   local text, err = codec.text(verdict, nil, self.limit)
   if not text then return nil, err end
-  return told(self, id, write(self, DECIDE, { kind, key, digest or null, text, wall(), id }))
+  return told(self, id, write(self, sql, { kind, key, digest or null, text, wall(), id }))
 end
 
 local function decided(self, id, kind)
@@ -336,9 +341,9 @@ end
 ---@param key string of the record
 ---@param digest string of exactly what was asked
 ---@param verdict table { decision = "approved"|"rejected", reason? }
----@return boolean|nil ok
+---@return boolean|nil ok false: it was decided in another way before, and that stands
 ---@return stoke.error|nil err
-function Store:decide(id, key, digest, verdict) return decide(self, id, "approval", key, digest, verdict) end
+function Store:decide(id, key, digest, verdict) return decide(self, APPROVE, id, "approval", key, digest, verdict) end
 
 --- What was decided of a run's calls.
 ---@return { key: string, digest: string, verdict: table, decided: number }[]|nil
@@ -351,7 +356,7 @@ function Store:decisions(id) return decided(self, id, "approval") end
 ---@param verdict table { retry = true } | { value = any } | { fail = "words" }
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
-function Store:resolve(id, key, verdict) return decide(self, id, "resolution", key, nil, verdict) end
+function Store:resolve(id, key, verdict) return decide(self, DECIDE, id, "resolution", key, nil, verdict) end
 
 --- What was said of a run's effects in doubt, and not applied yet.
 ---@return table[]|nil { key =, retry | value | fail }

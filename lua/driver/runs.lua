@@ -321,6 +321,10 @@ define("decide", "idempotent", function(store, q)
   local ok
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
+  if not ok then
+    return nil, errors.new("usage", ("#%d of %s was decided before, and that stands"):format(row.number, run.id),
+      { hint = show_hint(run) })
+  end
   tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name,
     args = q.args, reason = q.reason, left = run.left, run = run.number }

@@ -163,7 +163,6 @@ bool host_init(struct host *h, struct err *e) {
   const char *fail_at = getenv("STOKE_MEM_FAIL"), *gc = getenv("STOKE_GC");
   if (fail_at) h->mem.fail_at = strtoull(fail_at, NULL, 10);
   h->gc_stress = gc && strcmp(gc, "stress") == 0;
-  raise_file_limit();
   int rc = uv_loop_init(&h->loop);
   if (rc != 0) {
     err_set_uv(e, rc, "cannot make an event loop");
@@ -194,6 +193,7 @@ static int start(lua_State *L) {
 }
 
 bool host_start(struct host *h, int argc, char **argv, struct err *e) {
+  raise_file_limit(); /* of our own process; what a program that embeds a host may open is its own affair */
   lua_pushcfunction(h->L, start); /* outside a protected call nothing may allocate */
   lua_pushlightuserdata(h->L, argv);
   lua_pushinteger(h->L, argc);

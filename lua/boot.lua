@@ -80,12 +80,6 @@ return function(argv)
   trace_effects()
   keeper.start()
   overrun.start()
-  tasks.root.on_child_error = function() end -- reported below
-  tasks.system.on_child_error = function(err, task) -- others wait for its work: better to exit than to hang
-    if task.on_error then return task:on_error(err) end
-    io.stderr:write(("stoke: the task %s of the host failed: %s\n"):format(tostring(task.name), tostring(err)))
-    host.stop(1)
-  end
   local main = tasks.spawn(function() return require "stoke.cmd".main(argv) end, { name = "main" })
   keeper.main = main
   tasks.spawn(function()

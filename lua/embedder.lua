@@ -148,12 +148,6 @@ function M.start()
   keeper.start()
   overrun.start()
   keeper.on_deadlock = on_deadlock
-  tasks.root.on_child_error = function() end
-  tasks.system.on_child_error = function(err, task)
-    if task.on_error then return task:on_error(err) end
-    io.stderr:write(("stoke: the task %s of the host failed: %s\n"):format(tostring(task.name), tostring(err)))
-    stop(1)
-  end
   return begin
 end
 

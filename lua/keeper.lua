@@ -140,8 +140,17 @@ local function handle_event(kind, ...)
   host.stop(1)
 end
 
---- Start the keeper.
+--- Others wait for the work of a task of the host: better to exit than to hang.
+local function on_system_error(err, task)
+  if task.on_error then return task:on_error(err) end
+  io.stderr:write(("stoke: the task %s of the host failed: %s\n"):format(tostring(task.name), tostring(err)))
+  host.stop(1)
+end
+
+--- Start the keeper, and say what comes of tasks that fail: whoever starts the first tasks tells their errors.
 function M.start()
+  tasks.root.on_child_error = function() end
+  tasks.system.on_child_error = on_system_error
   tasks.spawn(function()
     while true do
       local ok, kind, payload, detail, more = pcall(host.next_event) -- raises when out of memory; the event is kept

@@ -92,7 +92,8 @@ double stoke_wait(stoke *s);
 /* Make a stoke_turn that waits return. Any thread. */
 void stoke_wake(stoke *s);
 
-/* Cancel what runs, wait for its end (a few seconds at most), write what is left to write, and free the host. NULL is nothing. */
+/* Cancel what runs, wait for its end (a few seconds at most), write what is left to write, and free the host. NULL is nothing. Not
+ * from a callback: there it does nothing, since its caller still works with the host. */
 void stoke_close(stoke *s);
 
 #ifdef __cplusplus

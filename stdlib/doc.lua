@@ -273,8 +273,9 @@ function M.definitions() return require "stoke.doc.definitions".files() end
 ---
 --- Example: `io.write(doc.man(3))`
 function M.man(part)
-  if part and part ~= 1 and part ~= 3 then errors.argument("doc.man: there are the parts 1 and 3") end
-  return require(part == 3 and "stoke.doc.man_lua" or "stoke.doc.man").page()
+  if part ~= nil and part ~= 1 and part ~= 3 then errors.argument("doc.man: there are the parts 1 and 3") end
+  if part == 3 then return require "stoke.doc.man_lua".page() end
+  return require "stoke.doc.man".page()
 end
 
 return M

@@ -1,6 +1,6 @@
 -- Journals that earlier versions wrote (tests/journals/VERSION, made by tests/journals/make.lua at each release; 0.1.0-schema-N by
--- what was no release, but had tables of version N; 0.1.0 itself is of version 3): every one of them must be done again by this
--- version, with the same effects, requests and result. A change that breaks one breaks the runs of users: it needs a migration, never
+-- what was no release, but had tables of version N; 0.1.0 itself is of version 3): each of them must be done again by this
+-- version, with the same effects, requests and result. A change that breaks one breaks runs of users: it needs a migration, never
 -- another journal.
 
 local test = require "stoke.test"

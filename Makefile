@@ -141,6 +141,9 @@ $(BUILD)/libraries:
 
 # ---- the Lua sources, inside the binary ----------------------------------------------------------------------------
 
+# A program of the machine that builds: a cross build (packaging/arm64.sh) names one that is made already.
+GENERATE ?= $(BUILD)/generate
+
 $(BUILD)/generate: host/embed/generate.c host/embed/strip.c host/embed/strip.h | $(BUILD)/libraries
 	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $(filter %.c,$^) $(LUA_LIBS)
 
@@ -149,8 +152,8 @@ $(BUILD)/embed.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC) $(PAGE_SRC)' | cmp -s - $@ || echo '$(LUA_SRC) $(PAGE_SRC)' >$@
 
-$(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
-	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \
+$(BUILD)/embed.c: $(GENERATE) $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
+	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(GENERATE) $(if $(WERROR),--strict) \
 	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) $(DOC_SRC) >$@
 
 $(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed/embed.h

@@ -81,6 +81,11 @@ rock: types ## make a rock's two files, the definition files and their rockspec:
 	@sed -e 's|@VERSION@|$(VERSION)|' packaging/stoke-types.rockspec.in >'$(BUILD)/$(ROCK)-1.rockspec'
 	@echo '$(BUILD)/$(ROCK)-1.rockspec'
 
+.PHONY: gallery
+gallery: all ## write docs/gallery.md anew: what every agent prints
+	@STOKE_BIN='$(BIN)' $(BIN) tests/gallery/make.lua >'$(BUILD)/gallery.md'
+	@cp '$(BUILD)/gallery.md' docs/gallery.md
+
 # ---- other machines ---------------------------------------------------------------------------------------------------
 
 # Without bytecode (sources are compiled as they load) and what only a debugger reads, for machines with little room (docs/machines.md).

@@ -323,20 +323,23 @@ end
 --- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) that asks the same.
 ---@param id string
 ---@param path? string ends in .run or .jsonl; default: the id with `.run`, in the working folder
----@param options? stoke.runs.where
+---@param options? { texts?: table<string, string>, store?: string } texts: by path, in place of what its source files held; so
+---  `stoke replay FILE --check` says whether other code would ask the same
 ---@return string path
 ---Raises `usage`, `argument`, `db`, `os`.
 ---
 --- Example: `local path = stoke.runs.export("trip-7", "bug.run")`
 function M.export(id, path, options)
   check_id("runs.export", id)
-  options = errors.options(options, { store = "string" }, "runs.export")
+  options = errors.options(options, { texts = "table", store = "string" }, "runs.export")
   if path and path:find "%.jsonl$" then
     local parts = loaded(id, options)
     cassettes.of_run(path, parts.run.id, parts.run, parts.rows):save()
     return path
   end
-  local text = check(perform("runs.text", asked(id, options)))
+  local q = asked(id, options)
+  q.texts = options.texts
+  local text = check(perform("runs.text", q))
   local head = json.decode(text:match "^[^\n]*")
   path = path or (type(head) == "table" and type(head.id) == "string" and head.id or id):gsub("[^%w_.-]", "_") .. ".run"
   if not path:find "%.run$" then

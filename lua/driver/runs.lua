@@ -193,11 +193,24 @@ end
 --- A run and all that was kept of it.
 effect.define("runs.load", { class = "pure", run = function(q) return M.with_run(q, load) end })
 
---- A run as the text of a file.
+local function plain(path) return (path:gsub("^%./", "")) end
+
+--- The same sources, with other texts of some files.
+local function changed(sources, texts)
+  local by_path, out = {}, {}
+  for path, text in next, texts do by_path[plain(path)] = text end
+  for i, one in ipairs(sources) do
+    out[i] = { name = one.name, text = by_path[plain(one.name:match "^%S+ (.*)$" or one.name)] or one.text }
+  end
+  return out
+end
+
+--- A run as the text of a file. q.texts: by path, in place of what its source files held.
 effect.define("runs.text", { class = "pure", run = function(q)
   return M.with_run(q, function(store, run)
     local parts, err = load(store, run)
     if not parts then return nil, err end
+    if q.texts then parts.sources = changed(parts.sources, q.texts) end
     return files.write(parts)
   end)
 end })

@@ -21,6 +21,7 @@
 ---     act(order, stream)      answers POST /do
 ---     closed()                what it shows has ended: one that is added under its title takes its place
 
+local data = require "stoke.page.data"
 local document = require "stoke.page.document"
 local errors = require "core.errors"
 local guards = require "stoke.page.guard"
@@ -143,10 +144,11 @@ end
 local HEADERS = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff",
   ["Cross-Origin-Resource-Policy"] = "same-origin", ["Content-Type"] = "application/json" }
 
-local function refuse(res, status, message, hint)
+local function refuse(res, status, message, hint, decided)
   local headers = { ["WWW-Authenticate"] = status == 401 and "Bearer" or nil, ["Retry-After"] = status == 503 and "2" or nil }
   for name, value in next, HEADERS do headers[name] = value end
-  return res:reply(status, headers, json.encode { error = redact.known(message), hint = hint and redact.known(hint) })
+  return res:reply(status, headers, json.encode { error = redact.known(message), hint = hint and redact.known(hint),
+    decided = decided and data.plain(decided) })
 end
 
 local STATUS = { argument = 400, protocol = 400, overloaded = 503, timeout = 504, denied = 403 }
@@ -158,7 +160,7 @@ local function answer(res, f, ...)
   local err = errors.wrap(value)
   if err.kind == "cancelled" or err.kind == "exit" then error(err, 0) end
   if err.kind == "script" or err.kind == "internal" then log.error("the page failed", { error = tostring(err) }) end
-  return refuse(res, STATUS[err.kind] or 409, err.message, rawget(err, "hint"))
+  return refuse(res, STATUS[err.kind] or 409, err.message, rawget(err, "hint"), rawget(err, "decided"))
 end
 
 local function get_document(_, _, res)

@@ -303,6 +303,21 @@ local function rows_of(store, q)
   return parts
 end
 
+--- What was decided of the calls of some runs, by their numbers.
+define("said", "pure", function(store, q) return store:said(q.runs) end)
+
+--- What stands of a record, in words for who comes second.
+local function stands(store, run, row)
+  for _, one in ipairs(store:decisions(run.id) or {}) do
+    local verdict = one.key == row.key and one.verdict
+    if verdict then
+      return verdict, (": %s%s"):format(verdict.decision, verdict.args and " with other arguments"
+        or verdict.reason and ": " .. verdict.reason or "")
+    end
+  end
+  return nil, ""
+end
+
 --- Decide about a call that waits: the decision holds for the exact request that was recorded.
 define("decide", "idempotent", function(store, q)
   local parts, err = rows_of(store, q)
@@ -322,8 +337,9 @@ define("decide", "idempotent", function(store, q)
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
   if not ok then
-    return nil, errors.new("usage", ("#%d of %s was decided before, and that stands"):format(row.number, run.id),
-      { hint = show_hint(run) })
+    local verdict, said = stands(store, run, row)
+    return nil, errors.new("usage", ("#%d of %s was decided before, and that stands%s"):format(row.number, run.id, said),
+      { hint = show_hint(run), decided = verdict })
   end
   tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name,

@@ -29,6 +29,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local log = require "stoke.log"
 local redact = require "core.redact"
+local requests = require "stoke.http.request"
 local scopes = require "core.scope"
 local streams = require "stoke.page.stream"
 local tasks = require "core.task"
@@ -270,11 +271,6 @@ end
 
 local EVERY = { "*" }
 
---- The address of a server as a browser of this machine can open it: the one that stands for all of its addresses is none.
-local function reachable(url)
-  return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
-end
-
 local function make(fields)
   fields.views, fields.by_id, fields.stream = {}, {}, streams.new()
   return setmetatable(fields, Page)
@@ -313,7 +309,7 @@ function M.new(options)
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
     handler = function(req, res) return handle(page, req, res) end }
-  page.url = reachable(page.server.url) .. "/"
+  page.url = requests.reachable(page.server.url) .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)
   return page

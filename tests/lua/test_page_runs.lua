@@ -366,7 +366,8 @@ test("curl: the line of a request that a run has made asks the same of a server"
   end
   t.eq(first.method, "HEAD")
   t.match(view:look({ run = "trip-7", record = "1" }).curl,
-    "^# _127_0_0_1_TOKEN: of token; _127_0_0_1_AUTHORIZATION: scheme and key, as in Bearer KEY; _127_0_0_1_X_API_KEY: of X%-API%-Key\n")
+    "^# _127_0_0_1_TOKEN: of token; _127_0_0_1_AUTHORIZATION: scheme and key, as in Bearer KEY; "
+    .. "_127_0_0_1_X_API_KEY: of X%-API%-Key\n")
 end)
 
 test("curl: the line of a call of a model asks the simulator the same", { real = true, programs = true }, function(t)

@@ -24,7 +24,7 @@ local function secret_of(notes, who, name, what)
   return '"$' .. variable .. '"'
 end
 
---- A header as an argument; what is secret in it is a variable. A journal does not have its scheme: then the variable is to have it.
+--- A header as an argument. What is secret in it is a variable, also its scheme where that is masked, as in a journal.
 local function header_of(line, who, notes)
   local name, value = line:match "^([^:]+):%s*(.*)$"
   if not name then return nil end

@@ -13,6 +13,7 @@ local effect = require "core.effect"
 local errors = require "core.errors"
 local hash = require "core.hash"
 local json = require "core.json"
+local masks = require "stoke.page.runs.mask"
 local redact = require "core.redact"
 local runs = require "stoke.runs"
 local show = require "stoke.show"
@@ -69,20 +70,28 @@ local function conceal(value)
 end
 
 --- A request as it is shown: a copy without secrets, and its text; as Lua writes it where JSON cannot say it.
-local function shown_of(name, request)
-  local redactor, about = redact.new(), effect.about(name)
+local function shown_of(name, request, mask)
+  local about = effect.about(name)
   local copy = json.decode(json.encode(request) or "null")
   if type(copy) ~= "table" then return nil, visible(redact.known(show.pretty(request))) end
-  if about and about.redact then about.redact(copy, redactor) end
-  copy = conceal((redactor:fields(copy)))
+  if about and about.redact then about.redact(copy, mask.redactor) end
+  copy = conceal(mask:value(copy))
   return copy, visible(json.encode(copy, { pretty = true }))
 end
 
 --- What a person decides about: the text, and the digest by which a decision names it. Secrets count in the digest.
 local function asked_of(name, what, request)
-  local shown, text = shown_of(name, request)
+  local mask = masks.new()
+  local shown, text = shown_of(name, request, mask)
   local exact = json.encode(request) or show.pretty(request)
-  return { shown = shown, text = text, digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+  return { shown = shown, text = text, what = mask.redactor:text(what), digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+end
+
+--- A text that was changed beside what is hidden in it would be done with the mark in place of the secret.
+local function check_marks(name, value)
+  if type(value) == "string" and (value:find(redact.MARK, 1, true) or value:find "%[secret [%w_.-]+%]") then
+    errors.raise("argument", ("%s has a secret that is not shown: leave all of it as it is, or write it out"):format(name))
+  end
 end
 
 --- Arguments that a person has edited: what is as it was shown is as it was, with its secrets.
@@ -90,7 +99,7 @@ local function restored(edited, shown, original)
   for name, value in next, edited do
     local seen, was = shown[name], original[name]
     if type(value) ~= "table" then
-      if value == seen then edited[name] = was end
+      if value == seen then edited[name] = was elseif seen ~= was then check_marks(name, value) end
     elseif type(seen) == "table" and type(was) == "table" then
       restored(value, seen, was)
     end
@@ -109,7 +118,7 @@ local function of_host(entry)
     found = asked_of(entry.effect, entry.what, request == nil and json.null or request)
     looked[entry] = found
   end
-  return { id = "host-" .. entry.id, effect = entry.effect, what = entry.what, agent = entry.agent, since = entry.since,
+  return { id = "host-" .. entry.id, effect = entry.effect, what = found.what, agent = entry.agent, since = entry.since,
     run = entry.run, text = found.text, shown = found.shown, digest = found.digest, args = entry.args, entry = entry,
     editable = entry.args ~= nil }
 end
@@ -120,7 +129,7 @@ local function of_record(run, record)
   local request = record.args or record.request
   local what = record.asks or record.what
   local found = asked_of(record.effect, what, request == nil and json.null or request)
-  return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = what, agent = record.agent,
+  return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = found.what, agent = record.agent,
     since = record.since or record.time, run = run.id, number = record.number, key = record.key, text = found.text,
     shown = found.shown, digest = found.digest, exact = record.digest, args = record.args, editable = record.args ~= nil,
     unchecked = record.args ~= nil and record.params == nil, left = run.left, typed = words.id(run) }

@@ -212,6 +212,24 @@ test("what is secret by its name is not shown, and stays as it was where the res
   t.eq(done, { { path = "b.txt", api_key = "xyzzy-plugh-42" } })
 end)
 
+test("secrets in URLs and in texts of JSON are not shown either; beside one that is not shown nothing can be changed", function(t)
+  local shown <close> = open()
+  local done = {}
+  local args = { path = "http://ada:plugh-nineteen@far.example/a", note = { '{"password":"plugh-twenty"}', "as plugh-nineteen said" } }
+  local running = call(tool_of(done), args)
+  local entry = shown:waiting(1)[1]
+  t.eq(json.decode(entry.text), { path = "http://[redacted]@far.example/a",
+    note = { '{"password":"[redacted]"}', "as [redacted] said" } })
+  local order = { ["do"] = "approve", id = entry.id, digest = entry.digest, args = entry.text:gsub("example/a", "example/b") }
+  local refused, status = shown:act(order)
+  t.eq({ status, refused.error },
+    { 400, "path has a secret that is not shown: leave all of it as it is, or write it out" })
+  order.args = json.encode { path = "http://far.example/b", note = json.decode(entry.text).note }
+  shown:act(order)
+  running:await()
+  t.eq(done, { { path = "http://far.example/b", note = args.note } })
+end)
+
 test("a secret that this process knows is not shown wherever it stands, and is done all the same", function(t)
   redact.learn("correct-horse-9", "GPU_API_KEY")
   local shown <close> = open()

@@ -2,6 +2,7 @@
 
 local stoke = require "stoke"
 local test = require "stoke.test"
+local approvals = require "stoke.page.approvals"
 local curl = require "stoke.page.runs.curl"
 local fs = require "stoke.fs"
 local history = require "core.history.runs"
@@ -290,6 +291,45 @@ test("what is secret by its name is masked, in a process that never knew it: rec
   local note = json.decode(view:look({ run = "trip-7", record = "1" }).value)
   t.eq(json.decode(note.body), { api_key = "[redacted]", run = 0 })
   t.ok(held.path)
+end)
+
+test("what a run waits for has no password in it, in the list, on its own page and among approvals", function(t)
+  local held <close> = kept.store(t)
+  local url = "http://ada:sesame-plugh-ten@far.example/x"
+  kept.run(held.store, "trip-8", function() stoke.sleep(1) end, { state = "waiting", waits = "approval of http.request " .. url,
+    change = function(journal, log)
+      kept.open_call(journal, log, { args = { url = url }, asks = { effect = "http.request", what = "GET " .. url, since = 1 } })
+    end })
+  local view = views.new { store = held.path }
+  for _, shown in ipairs { view:look {}, view:look { run = "trip-8" } } do
+    local text = json.encode(shown)
+    t.eq(text:find("sesame", 1, true), nil, text)
+    t.contains(text, "approval of http.request")
+  end
+  local entry = approvals.new({ store = held.path, idle = true }):picture().entries[1]
+  t.eq(entry.what, "GET http://ada:[redacted]@far.example/x")
+end)
+
+test("fields of the log are masked by their names, and their values in the words of other lines", function(t)
+  local held <close> = kept.store(t)
+  do
+    local _ <close> = keeping(held)
+    local one = span.enter("script", "s.lua")
+    local function write(message, fields) -- as an earlier version has written it
+      traces.log { time = stoke.time.now(), level = "warn", message = message, fields = fields, trace = one.trace, span = one.id }
+    end
+    write "used sesame-plugh-nine"
+    write("logged in", { login = { { name = "ada", password = "sesame-plugh-nine" } } })
+    write "at postgres://ada:sesame-plugh-six@h/db"
+    span.leave(one)
+    traces.flush()
+    redact.forget()
+  end
+  local view = views.new { store = held.path }
+  local shown = view:look { trace = view:look({}).items[1].id, part = "log" }
+  local text = json.encode(shown)
+  t.eq({ #shown.lines, text:find("sesame", 1, true) }, { 3 }, text)
+  t.eq(shown.lines[2].fields.login[1], { name = "ada", password = "[redacted]" })
 end)
 
 -- ---- curl -----------------------------------------------------------------------------------------------------------------------

@@ -84,7 +84,8 @@ local function asked_of(name, what, request)
   local mask = masks.new()
   local shown, text = shown_of(name, request, mask)
   local exact = json.encode(request) or show.pretty(request)
-  return { shown = shown, text = text, what = mask.redactor:text(what), digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+  return { shown = shown, text = text, what = mask.redactor:text(what),
+    digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
 end
 
 --- A text that was changed beside what is hidden in it would be done with the mark in place of the secret.

@@ -212,7 +212,7 @@ test("what is secret by its name is not shown, and stays as it was where the res
   t.eq(done, { { path = "b.txt", api_key = "xyzzy-plugh-42" } })
 end)
 
-test("secrets in URLs and in texts of JSON are not shown either; beside one that is not shown nothing can be changed", function(t)
+test("secrets in URLs and in texts of JSON are not shown either, and a text that has one is not changed beside it", function(t)
   local shown <close> = open()
   local done = {}
   local args = { path = "http://ada:plugh-nineteen@far.example/a", note = { '{"password":"plugh-twenty"}', "as plugh-nineteen said" } }

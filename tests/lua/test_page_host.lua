@@ -215,7 +215,8 @@ end)
 test("secrets in URLs and in texts of JSON are not shown either, and a text that has one is not changed beside it", function(t)
   local shown <close> = open()
   local done = {}
-  local args = { path = "http://ada:plugh-nineteen@far.example/a", note = { '{"password":"plugh-twenty"}', "as plugh-nineteen said" } }
+  local args = { path = "http://ada:plugh-nineteen@far.example/a",
+    note = { '{"password":"plugh-twenty"}', "as plugh-nineteen said" } }
   local running = call(tool_of(done), args)
   local entry = shown:waiting(1)[1]
   t.eq(json.decode(entry.text), { path = "http://[redacted]@far.example/a",

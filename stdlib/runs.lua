@@ -264,8 +264,8 @@ end
 --- checks is checked when the run goes on. Gives the digest of the request that they are for.
 local function check_args(id, options)
   local waiting = {}
-  for _, row in ipairs(loaded(id, options).rows) do
-    if row.asks and not row.outcome and (not options.of or row.number == options.of) then waiting[#waiting + 1] = row end
+  for _, row in ipairs(check(perform("runs.waiting", { id = id, store = store_of(options) })).rows) do
+    if not options.of or row.number == options.of then waiting[#waiting + 1] = row end
   end
   local row = #waiting == 1 and waiting[1]
   local params = row and type(row.asks) == "table" and row.asks.params
@@ -275,6 +275,18 @@ local function check_args(id, options)
     errors.raise("argument", ("the arguments of %s do not fit: %s"):format(row.asks.what, err.message), { cause = err })
   end
   return options.digest or row.digest
+end
+
+--- What a run waits for that a person decides, without reading all that it did.
+---@private
+---@param id string
+---@param options stoke.runs.where
+---@return stoke.runs.entry[]
+---
+--- Example: `for _, entry in ipairs(runs.waiting("trip-7", {})) do print(entry.asks) end`
+function M.waiting(id, options)
+  local parts = check(perform("runs.waiting", { id = id, store = store_of(options) }))
+  return timeline.entries(parts.rows, parts.run, true)
 end
 
 --- Approve or reject the call that a run waits for, also while no process has the run. The decision holds for exactly the recorded

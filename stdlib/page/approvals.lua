@@ -146,7 +146,7 @@ local function entries_of(self, run)
   local before, now = self.kept.runs[run.id], time.monotonic()
   if before and before.changed == run.changed and before.left == run.left and now < before.till then return before end
   local out = { number = run.number, changed = run.changed, left = run.left, till = now + FRESH, list = {} }
-  for _, record in ipairs(runs.show(run.id, { requests = true, store = self.store }).records) do
+  for _, record in ipairs(runs.waiting(run.id, { store = self.store })) do
     if record.status == "waits" and record.digest then out.list[#out.list + 1] = of_record(run, record) end
   end
   return out

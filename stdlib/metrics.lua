@@ -241,7 +241,7 @@ local EVERY <const> = { "*" }
 --- Example: `local server <close> = stoke.metrics.serve { port = 9464 }`
 function M.serve(options)
   options = errors.options(options or {}, OPTIONS, "metrics.serve")
-  local guard = guards.new(options)
+  local guard = guards.new(options, "stoke.metrics.serve")
   M.start()
   return http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 1024, drain = 0, system = options.system,

@@ -268,6 +268,14 @@ test("an address that others reach wants the token, unless it is public", { real
   metrics.stop()
 end)
 
+test("--metrics on an address that others reach: a link that works here, the token, and that nothing is encrypted", { real = true },
+  function(t)
+    local here <close> = binary.place { ["a.lua"] = "" }
+    local said = here.run("--metrics", "0.0.0.0:0", "a.lua").stderr
+    t.match(said, "^stoke: metrics at http://127%.0%.0%.1:%d+/metrics\nstoke: who reads them sends the token in .*metrics%.key as "
+      .. "its Bearer, from other machines to this one's own address; what goes to and fro is not encrypted\n$")
+  end)
+
 test("a server of agents and a page answer with the same figures", function(t)
   local bot = stoke.agent { name = "poet", model = "m" }
   local server <close> = stoke.serve { agents = bot, mem = "figures-served" }

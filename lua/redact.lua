@@ -2,6 +2,7 @@
 --- them as secret.
 
 local json = require "core.json"
+local scopes = require "core.scope"
 local secrets = require "core.secrets"
 local texts = require "core.text"
 
@@ -82,12 +83,26 @@ end
 --- Values that are remembered at most of those that pass through, such as arguments of tools; those that were learned first are
 --- forgotten. What the process was set up with is kept apart, so that nobody can push it out.
 M.MOST = 200
+--- The same of what the process was set up with, beside variables of the environment: what comes beyond is remembered as what
+--- passes through is, which is said once.
+M.KEPT = 1000
 
 local passing -- a redactor of what passes through; nil: no secret was seen yet
 local lasting -- one of what is never forgotten: variables of the environment, keys of endpoints and collectors
 
 local function trim()
   while #passing.list > M.MOST do passing.seen[table.remove(passing.list, 1)] = nil end
+end
+
+--- Is there room among what is never forgotten?
+local function room()
+  if #lasting.list < M.KEPT then return true end
+  if not lasting.full then
+    lasting.full = true
+    scopes.tell(("more than %d keys of endpoints: of further ones the %d newest are kept out of what is written")
+      :format(M.KEPT, M.MOST))
+  end
+  return false
 end
 
 local function learn(redactor, value, name)
@@ -114,7 +129,8 @@ end
 --- Example: `redact.keep(key, "GPU_API_KEY")`
 function M.keep(value, name)
   lasting = lasting or M.new(true)
-  learn(lasting, value, name)
+  if room() then return learn(lasting, value, name) end
+  M.learn(value, name)
 end
 
 local variables -- a redactor of those that are variables of the environment
@@ -125,9 +141,9 @@ local variables -- a redactor of those that are variables of the environment
 ---
 --- Example: `redact.learn_variable(value, "GPU_API_KEY")`
 function M.learn_variable(value, name)
-  variables = variables or M.new(true)
+  variables, lasting = variables or M.new(true), lasting or M.new(true)
   variables:learn(value, name)
-  M.keep(value, name)
+  learn(lasting, value, name) -- there are not more of them than the environment has
 end
 
 --- A text with the names of secret variables in their place: the same text in whichever process, whatever their values.
@@ -136,6 +152,13 @@ end
 ---
 --- Example: `local key = redact.variables(request)`
 function M.variables(text) return variables and variables:text(text) or text end
+
+--- The same of plain data. Changed in place.
+---@param value any
+---@return any
+---
+--- Example: `local request = redact.without_variables(json.decode(line))`
+function M.without_variables(value) return variables and variables:texts(value) or value end
 
 --- Remember what is secret by its name among headers ("Name: value").
 ---@param headers string[]
@@ -146,7 +169,12 @@ function M.learn_headers(headers, keep)
   local remembered = keep and M.keep or M.learn
   for _, line in ipairs(headers) do
     local name, value = line:match "^([^:]+):%s*(.*)$"
-    if name and M.secret(name) then remembered(value) end
+    if name and M.secret(name) then
+      remembered(value)
+      if value:find("=", 1, true) then -- a cookie: each of its values
+        for part in value:gmatch "=([^;]+)" do remembered(part) end
+      end
+    end
   end
 end
 
@@ -158,37 +186,88 @@ end
 function M.learn_url(url, keep)
   if keep then
     lasting = lasting or M.new(true)
-    lasting:url(url)
-    return
+    if room() then
+      lasting:url(url)
+      return
+    end
   end
   passing = passing or M.new(true)
   passing:url(url)
   trim()
 end
 
+--- Tables below tables that are looked into.
+local DEEPEST <const> = 8
+
+local function mask(name, value, depth)
+  if type(value) == "table" then
+    if depth == 0 then return M.MARK end
+    local copy = setmetatable({}, getmetatable(value))
+    for key, inner in next, value do copy[key] = mask(name, inner, depth - 1) end
+    return copy
+  end
+  local text = type(value) == "number" and tostring(value) or value
+  if not secrets.is(name, text) then return value end
+  M.learn(text, name)
+  return M.MARK
+end
+
+--- What a field holds, unless its name says that it is a secret: then a mark, also in tables below it, and it is remembered.
+---@param name any
+---@param value any
+---@return any
+---
+--- Example: `assert(redact.field("tokens", { "correct horse" })[1] == redact.MARK)`
+function M.field(name, value)
+  if type(name) ~= "string" or type(value) == "boolean" or not secrets.named(name) then return value end
+  return mask(name, value, DEEPEST)
+end
+
 --- Remember what is secret by its name in a table, at any depth.
 ---@param fields table
+---@param depth? integer
 ---
 --- Example: `redact.learn_fields { password = "correct horse" }`
-function M.learn_fields(fields)
+function M.learn_fields(fields, depth)
+  depth = depth or DEEPEST
   for name, value in next, fields do
-    if type(value) == "table" then
-      M.learn_fields(value)
-    elseif type(name) == "string" and secrets.is(name, value) then
-      M.learn(value, name)
-    end
+    if M.field(name, value) == value and type(value) == "table" and depth > 0 then M.learn_fields(value, depth - 1) end
   end
 end
 
---- A text without the secrets that this process has seen: what is written for people and for other programs goes through it,
---- each value before it is encoded: in text that is JSON already, a secret may be a part of the JSON itself.
+--- Passwords in the addresses of a text, whoever wrote them, and values of their queries that are secret by their names.
+local function addresses(text)
+  text = text:gsub("(%a[%w+.-]*://[^%s/?#@:\"']*:)[^%s/?#@\"']+@", "%1" .. M.MARK:gsub("%%", "%%%%") .. "@")
+  return (text:gsub("([?&])([%w_.-]+)=([^%s&#\"'<>]+)", function(mark, name, value)
+    if not M.secret(name) or value == M.MARK then return nil end
+    return ("%s%s=%s"):format(mark, name, M.MARK)
+  end))
+end
+
+--- A text without the secrets that this process has seen, and without passwords in addresses: what is written for people and for
+--- other programs goes through it, each value before it is encoded, and before it is cut: in text that is JSON already, a secret
+--- may be a part of the JSON itself, and of one that is cut nobody knows the rest.
 ---@param text string
 ---@return string
 ---
 --- Example: `stderr:write(redact.known(line))`
 function M.known(text)
   if lasting then text = lasting:text(text) end
-  return passing and passing:text(text) or text
+  if passing then text = passing:text(text) end
+  return text:find("://", 1, true) and addresses(text) or text
+end
+
+--- A copy of plain data whose texts are without them; its names and numbers stay, whatever a secret looks like.
+---@param value any
+---@return any
+---
+--- Example: `local line = json.encode(redact.clean(record))`
+function M.clean(value)
+  if type(value) == "string" then return M.known(value) end
+  if type(value) ~= "table" then return value end
+  local copy = setmetatable({}, getmetatable(value))
+  for name, inner in next, value do copy[name] = M.clean(inner) end
+  return copy
 end
 
 --- An error that is kept, in words without them: message, hint, and those of what caused it. Changed in place.
@@ -279,6 +358,15 @@ local function each_text(value, f)
   return value
 end
 
+--- Plain data without them. Changed in place: what is JSON is decoded first, since there a secret may look like a piece of it.
+---@param value any
+---@return any
+---
+--- Example: `local body = json.encode(redactor:texts(json.decode(text)))`
+function Redactor:texts(value)
+  return each_text(value, function(text) return self:text(text) end)
+end
+
 --- Plain data with the names of secrets in the place of those that have one. Changed in place.
 ---@param value any
 ---@return any
@@ -350,19 +438,6 @@ function M.json(value, redactor)
   if type(copy) == "table" then redactor:fields(copy) end
   copy = each_text(copy, function(part) return M.known(redactor:text(part)) end)
   return json.encode(copy) or json.encode(M.valid(copy))
-end
-
---- A JSON text whose texts are without what is known to be secret. Its names, numbers and signs stay, whatever a secret looks like:
---- one may be `123456`, or `":`.
----@param text string
----@return string
----
---- Example: `file:write(redact.encoded(json.encode(record)), "\n")`
-function M.encoded(text)
-  if M.known(text) == text and not text:find("\\", 1, true) then return text end -- a backslash may hide one
-  local value = json.decode(text, { ordered = true })
-  if type(value) ~= "table" then return M.known(text) end
-  return json.encode(each_text(value, M.known)) or "{}"
 end
 
 return M

@@ -132,13 +132,12 @@ function M.read(path)
   local stat = fs.stat(path)
   if not stat or stat.type ~= "file" then
     return nil, errors.new("usage", ("no traces are kept: there is no file %s"):format(texts.word(path)),
-      { hint = "run the script with --spans, or put traces = true into the settings" })
+      { absent = true, hint = "run the script with --spans, or put traces = true into the settings" })
   end
   local db, why, err = open_once(path, { host = true, readonly = true, busy = 2 })
   if db then return db end
-  why = why or err and err.message or "cannot be read"
-  return nil, errors.new(err and "db" or "usage", ("%s %s"):format(texts.word(path), why),
-    { hint = "name another file: --file PATH", cause = err })
+  return nil, errors.new(err and "db" or "usage", ("%s %s"):format(texts.word(path), why or "cannot be read"),
+    { absent = not err or nil, hint = "name another file: --file PATH", cause = err })
 end
 
 -- ---- keeping ------------------------------------------------------------------------------------------------------------------
@@ -182,8 +181,9 @@ local function data_of(record, bodies, answer)
     end
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
-  if bodies then rest.request, rest.answer = M.body(record.request), answer end
-  return redact.encoded(encoded(rest) or "{}")
+  rest = redact.clean(rest)
+  if bodies then rest.request, rest.answer = M.body(record.request), redact.clean(answer) end -- the request is clean, and is JSON
+  return encoded(rest) or "{}"
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"

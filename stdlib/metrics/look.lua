@@ -1,5 +1,6 @@
 --- What is read when somebody asks: the pool, caches, tasks, memory, runs, mail, servers, worlds. It is kept by its owners anyway,
---- so nothing is counted for it; of modules that are not loaded nothing is said.
+--- so nothing is counted for it; of modules that are not loaded nothing is said. Numbers are added to a set that is made for one
+--- answer, so that what shares the row of "other" is summed.
 
 local about = require "core.about"
 local approval = require "core.approval"
@@ -21,7 +22,7 @@ local function plain(set, list)
   local row = group:row()
   for _, one in ipairs(list) do
     local kind, name, help, value = one[1], one[2], one[3], one[4]
-    if value then group[kind](group, name, help):set(row, value) end
+    if value then group[kind](group, name, help):add(row, value) end
   end
 end
 
@@ -49,7 +50,7 @@ local function process(set)
     { "gauge", "stoke_approvals_waiting", "Calls that wait for a person's approval.", #approval.list() },
   })
   local info = set:group { "version" }
-  info:gauge("stoke_info", "Which version of stoke this is."):set(info:row(about.version), 1)
+  info:gauge("stoke_info", "Which version of stoke this is."):add(info:row(about.version), 1)
 end
 
 -- ---- the pool -------------------------------------------------------------------------------------------------------------------
@@ -81,9 +82,9 @@ local function lanes(set)
     local model = lane.model or lane.key
     local row = lane_labels:row(endpoint, model)
     for i, one in ipairs(OF_LANE) do
-      if lane[one[1]] then numbers[i]:set(row, lane[one[1]]) end
+      if lane[one[1]] then numbers[i]:add(row, lane[one[1]]) end
     end
-    if lane.resident ~= nil then resident:set(row, lane.resident and 1 or 0) end
+    if lane.resident ~= nil then resident:add(row, lane.resident and 1 or 0) end
     for _, class in ipairs(CLASSES) do waiting:set(waits:row(endpoint, model, class), lane.classes and lane.classes[class] or 0) end
     if not lane.model then return end
     for _, state in ipairs(BREAKER) do

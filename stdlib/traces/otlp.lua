@@ -66,7 +66,7 @@ local function text_of(self, batch)
     local ok, span = pcall(encode.span, entry[1], entry[2])
     if ok then list[#list + 1] = span else self.lost = self.lost + 1 end
   end
-  return redact.encoded(encode.request(self.settings.resource, list)), #list
+  return encode.request(self.settings.resource, list), #list
 end
 
 --- An answer that takes the spans, or some of them.

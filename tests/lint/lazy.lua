@@ -41,7 +41,7 @@ add("errors", "core.foreign stoke.log.bugs")
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge
   core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
   core.keeper core.pool.picture core.random core.redact core.runs.shared
-  core.script core.secrets core.stdio core.store core.store.learned core.store.pins core.store.place
+  core.script core.stdio core.store core.store.learned core.store.pins core.store.place
   core.task core.traces host.about]])
 
 local seen = {}

@@ -210,10 +210,90 @@ test("a secret that looks like a number breaks no line of the log, no figure and
   local series = require "stoke.metrics.series"
   local _ <close> = setmetatable({}, { __close = redact.forget })
   redact.learn("123456", "password")
-  t.eq(redact.encoded '{"b":123456,"a":"pin 123456"}', '{"b":123456,"a":"pin [secret password]"}')
+  t.eq(redact.clean { b = 123456, a = { "pin 123456" } }, { b = 123456, a = { "pin [secret password]" } })
   local set = series.new()
   local group = set:group { "who" }
   local count = group:counter("seen_total", "What was seen.")
   count:add(group:row "123456", 123456)
   t.contains(set:text(), 'seen_total{who="[secret password]"} 123456')
+end)
+
+-- A run whose tool was given secrets that look like what is around them: in its program's log, rows of traces, and a collector.
+local NASTY <const> = [[
+local stoke = require "stoke"
+local login = stoke.tool { name = "login", description = "d", params = { password = "string" }, run = function() return "in" end }
+stoke.main(function(args)
+  for _, secret in ipairs { "123456", '"run":', '"trace_id"', "stringValue", "2026-1", "traceId", args[1] } do
+    login:call { password = secret }
+  end
+  stoke.log.warn("it goes on", { n = 123456, pin = "123456", deep = { "see 123456" } })
+  stoke.chat { model = "m", prompt = "Hi 123456" }
+end)
+]]
+
+test("secrets that look like ids, times, names or signs break no line, no row and no request to a collector", REAL, function(t)
+  local bodies = {}
+  local collector <close> = http.serve { port = 0, handler = function(req, res)
+    bodies[#bodies + 1] = req.body
+    res:reply(200, nil, "{}")
+  end }
+  local place <close> = leaks.place "true"
+  fs.write(place.path .. "/nasty.lua", NASTY)
+  place.env.STOKE_LOG_FORMAT, place.env.OTEL_EXPORTER_OTLP_ENDPOINT = "json", collector.url
+  local said = ran(t, place.run("nasty.lua", os.date "!%Y-%m-%d")).stderr
+  local line = json.decode(said:match "[^\n]*it goes on[^\n]*")
+  t.eq({ line.n, line.pin, line.deep }, { 123456, "[secret password]", { "see [secret password]" } })
+  t.match(line.time, "^%d+%-%d+%-%d+T")
+  t.match(line.trace_id, "^%x+$")
+  local spans = {}
+  for _, body in ipairs(bodies) do
+    for _, one in ipairs(json.decode(body).resourceSpans[1].scopeSpans[1].spans) do spans[#spans + 1] = one end
+  end
+  t.ok(#spans >= 9, #spans .. " spans")
+  for _, one in ipairs(spans) do
+    t.match(one.traceId .. one.spanId, "^%x+$")
+    t.match(one.startTimeUnixNano, "^%d+$")
+  end
+  local listed = json.decode(ran(t, place.run("trace", "list", "--json")).stdout:match "^[^\n]+")
+  t.eq(listed.id, line.trace_id)
+end)
+
+test("a row of traces that is damaged does not hide the others", REAL, function(t)
+  local place <close> = leaks.place "true"
+  ran(t, place.run("use.lua"))
+  local path = place.path .. "/.stoke/traces.db"
+  local db <close> = require "stoke.db".open(path)
+  db:exec "UPDATE spans SET data = '{broken' WHERE n = 1"
+  t.contains(ran(t, place.run("trace", "list")).stdout, "use.lua")
+end)
+
+test("values of any shape below a secret name, parts of cookies, and passwords in addresses", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  t.eq(redact.field("passwords", { "correct horse", { 98765432 } }), { redact.MARK, { redact.MARK } })
+  t.eq(redact.known "it was 98765432", "it was [secret passwords]")
+  t.eq(redact.field("city", { "Oslo" }), { "Oslo" })
+  redact.learn_headers { "Cookie: sid=cookie-plugh-one; other=cookie-plugh-two" }
+  t.eq(redact.known "cookie-plugh-two and cookie-plugh-one", "[redacted] and [redacted]")
+  t.eq(redact.known "at postgres://ada:pw@db/x?api_key=abc&n=1", "at postgres://ada:[redacted]@db/x?api_key=[redacted]&n=1")
+  local round = {}
+  round.round, round.password = round, "round-plugh-three"
+  redact.learn_fields(round)
+  t.eq(redact.known "round-plugh-three", "[secret password]")
+end)
+
+test("keys of endpoints beyond what is kept for good are kept out as what passes through is, and that is said", function(t)
+  local redact, scopes = require "core.redact", require "core.scope"
+  local kept, told, tell = redact.KEPT, {}, scopes.tell
+  scopes.tell = function(text) told[#told + 1] = text end
+  local _ <close> = setmetatable({}, { __close = function()
+    redact.KEPT, scopes.tell = kept, tell
+    redact.forget()
+  end })
+  redact.KEPT = 2
+  for i = 1, 4 do redact.keep(("endpoint-plugh-%d"):format(i)) end
+  for i = 1, redact.MOST do redact.learn(("number-plugh-%06d"):format(i)) end
+  t.eq(redact.known "endpoint-plugh-1 endpoint-plugh-2 endpoint-plugh-3", "[redacted] [redacted] endpoint-plugh-3")
+  t.eq(#told, 1)
+  t.contains(told[1], "more than 2 keys of endpoints")
 end)

@@ -12,11 +12,14 @@ local json = require "core.json"
 local machines = require "core.engine.machine"
 local readers = require "core.engine.nats.reader"
 local tasks = require "core.task"
+local time = require "host.time"
+
+local monotonic = time.monotonic
 
 local M = { read = groups.read }
 
---- Items that can be lent are read ahead, at least so many; records after which the machine is kept.
-M.AHEAD, M.KEEP = 2000, 20000
+--- Records after which the machine is kept.
+M.KEEP = 20000
 --- Seconds after which a reader is made anew that did not come to what is there.
 M.STUCK = 5
 
@@ -123,7 +126,7 @@ local function read_ahead(self)
       machine, rewinds = self.machine, self.machine.rewinds
       self.item_reader:seek(machine.loaded + 1)
     end
-    if not machine.began or machine:waiting() >= M.AHEAD and machine.loaded >= self.need then
+    if not machine.began or machine:full() and machine.loaded >= self.need then
       ok, err = self:wait()
     else
       local list
@@ -145,13 +148,21 @@ end
 -- ---- writing ---------------------------------------------------------------------------------------------------------------
 
 --- Wait until the log is applied up to something that is in it. A reader that does not get there is made anew.
-local function reach(self, is)
-  while not is() do
-    local woken, err = self:wait(M.STUCK)
-    if woken == nil then return nil, err end
-    if not woken then self.log_reader:again() end
+---@param is fun(): boolean
+---@param seconds? number
+---@return boolean|nil
+---@return stoke.error|nil err
+local function reach(self, is, seconds)
+  seconds = seconds or jets.PATIENCE
+  local last = monotonic() + seconds
+  while true do
+    local ok, err = self:await(is, math.min(last, monotonic() + M.STUCK))
+    if ok ~= false then return ok, err end
+    if monotonic() >= last then
+      return nil, errors.new("timeout", ("the log of a group did not come within %g s from %s"):format(seconds, self.plain))
+    end
+    self.log_reader:again()
   end
-  return true
 end
 
 function Group:outcome_subject(offset) return ("%s.o.%d"):format(self.base, offset) end
@@ -224,18 +235,19 @@ function Group:write(list)
 end
 
 --- Wait until all is known here that was written before.
+---@param seconds? number
 ---@return boolean|nil
 ---@return stoke.error|nil err
-function Group:catch_up()
-  local log, err = self.jet:info(self.log)
+function Group:catch_up(seconds)
+  local log, err = self.jet:info(self.log, seconds)
   local items
-  if log then items, err = self.jet:info(self.items) end
+  if log then items, err = self.jet:info(self.items, seconds) end
   if not items then return nil, err or errors.new("db", "a stream of the queue is gone") end
   local last, record = items.state.last_seq, log.state.last_seq
   return reach(self, function()
     local m = self.machine
-    return m and self.applied >= record and (m.loaded >= last or m:waiting() >= M.AHEAD)
-  end)
+    return m and self.applied >= record and (m.loaded >= last or m:full())
+  end, seconds)
 end
 
 --- Keep the machine, so that nobody has to read the log from its beginning, and delete the claims before. They are deleted one by

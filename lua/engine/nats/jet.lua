@@ -95,11 +95,12 @@ end
 
 --- Ask questions, at most BATCH of them, each of which may be asked twice; until all are answered.
 ---@param list table[] { subject, data, header, value ... }
+---@param patience? number seconds for all tries
 ---@return table[]|nil answers
 ---@return stoke.error|nil err
-function Jet:ask(list)
+function Jet:ask(list, patience)
   if self.closed then return nil, closed(self) end
-  local answers, missing, last, pause = {}, {}, monotonic() + M.PATIENCE, 0.05
+  local answers, missing, last, pause = {}, {}, monotonic() + (patience or M.PATIENCE), 0.05
   for i = 1, #list do missing[i] = i end
   while true do
     local err
@@ -146,10 +147,11 @@ end
 --- Ask JetStream's interface.
 ---@param subject string behind $JS.API.
 ---@param body? table
+---@param patience? number seconds for all tries
 ---@return table|nil
 ---@return string|stoke.error|nil err a word of CODES where it is one
-function Jet:api(subject, body)
-  local answers, err = self:ask { { "$JS.API." .. subject, body and json.encode(body) or "" } }
+function Jet:api(subject, body, patience)
+  local answers, err = self:ask({ { "$JS.API." .. subject, body and json.encode(body) or "" } }, patience)
   if not answers then return nil, err end
   local said
   said, err = read(self, answers[1])
@@ -192,11 +194,11 @@ end
 
 --- What a stream is and holds; false where there is none.
 ---@param name string
----@param body? table
+---@param patience? number seconds for all tries
 ---@return table|false|nil
 ---@return stoke.error|nil err
-function Jet:info(name, body)
-  local said, err = self:api("STREAM.INFO." .. name, body)
+function Jet:info(name, patience)
+  local said, err = self:api("STREAM.INFO." .. name, nil, patience)
   if said then return said end
   if err == "no stream" then return false end
   return nil, M.problem(err, "cannot look at a stream")

@@ -54,6 +54,14 @@ local function option(at, name, value)
   return true
 end
 
+--- Is this a host, with a port or without: HOST, HOST:4222, [::1]:4222?
+local function is_host(text)
+  local host, port = text:match "^(%[[%x:.]+%])(.*)$"
+  if not host then host, port = text:match "^([^:%[%]/]+)(.*)$" end
+  local number = port and math.tointeger(tonumber(port:match "^:(%d+)$"))
+  return host ~= nil and (port == "" or number ~= nil and number > 0 and number < 65536)
+end
+
 --- What a URL says.
 ---@param url string
 ---@param plain string the same without a password
@@ -66,6 +74,7 @@ function M.parse(url, plain)
     plain = plain }
   local who = hosts:match "^[^@,]*@" or ""
   for host in hosts:gsub("/+$", ""):gmatch "[^,]+" do
+    if not is_host(host:match "([^@]*)$") then return nil, argument(plain, "names a host that is none, or a port") end
     if not host:find("@", 1, true) then host = who .. host end
     at.servers[#at.servers + 1] = "nats://" .. host
   end

@@ -265,6 +265,12 @@ weakness("is deaf to changes", { battery = { "who watches keys hears" } }, funct
   end }
 end)
 
+weakness("tells keys to those alone who wait", { battery = { "who looks at keys without waiting" } }, function()
+  return { kv_watch = function(e, _, bucket, prefix, since, wait)
+    return wait > 0 and e:kv_watch(bucket, prefix, since, wait) or {}
+  end }
+end)
+
 weakness("appends whatever was last", { battery = { "a log takes a record only after", "of two who go on with a log" } }, function()
   return { log_append = function(e, _, name, key, after, value)
     local offset, last = e:log_append(name, key, after, value)

@@ -380,7 +380,7 @@ local function groups_for_trim(self, stream)
       local g, ok
       g, err = group_of(self, stream, s.group)
       if g then ok, err = g:catch_up() end
-      if ok then ok, err = g:keep(true) end
+      if ok then ok, err = g:keep() end
       if not ok then return nil, err end
       list[#list + 1] = g
     end

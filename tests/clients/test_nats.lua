@@ -175,11 +175,18 @@ test("nats: kill -9 of the server between publishing, claiming and settling lose
   t.eq(claim(e, 1, { wait = 0 }), {})
 end)
 
-test("nats: who begins later reads a snapshot, not the whole log; a snapshot taken behind its back is noticed", REAL, function(t)
+--- Settings of groups, for the block.
+local function with(settings)
   local group = require "core.engine.nats.group"
-  local before = group.KEEP
-  group.KEEP = 50
-  local _ <close> = setmetatable({}, { __close = function() group.KEEP = before end })
+  local before = {}
+  for name, value in next, settings do before[name], group[name] = group[name], value end
+  return setmetatable({}, { __close = function()
+    for name, value in next, before do group[name] = value end
+  end })
+end
+
+test("nats: who begins later reads a snapshot, not the whole log; a snapshot taken behind its back is noticed", REAL, function(t)
+  local _ <close> = with { KEEP = 50, PART = 500 } -- in many parts
   local server <close> = nats.start(t)
   local a <close> = engine.open(server.url, {})
   t.ok(a:publish("jobs", items(1, 200)))
@@ -194,6 +201,32 @@ test("nats: who begins later reads a snapshot, not the whole log; a snapshot tak
   t.eq(a:settle(all(kept, "dead")), { false })
   local rest = claim(b, 200)
   t.eq(#rest, 98)
+end)
+
+test("nats: a snapshot that is too large is told, and tried again; the log is short after it", REAL, function(t)
+  local notice = require "core.gate.notice"
+  local write, told = notice.write, {}
+  notice.write = function(_, text) told[#told + 1] = text end
+  local settings <close> = with { KEEP = 50, AGAIN = 0.05, MOST = 10, PART = 300 }
+  local _ <close> = setmetatable({}, { __close = function() notice.write = write end })
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e:publish("jobs", items(1, 200)))
+  for _ = 1, 100 do e:settle(all(claim(e, 1), "again")) end
+  local ok, err = e:trim("jobs", 2)
+  t.eq({ ok, err.kind }, { nil, "limit" })
+  t.match(err.message, "open items and %d+ dead letters are too much to be kept")
+  local log = e.jet:info "stoke-g-jobs==g".state.messages
+  t.ok(log > 150, log)
+  t.eq(#told, 1)
+  t.match(told[1], "^the log of the group g of the stream jobs cannot be shortened, and grows: ")
+  require "core.engine.nats.group".MOST = 1 << 20
+  stoke.sleep(0.1)
+  e:settle(all(claim(e, 1), "again"))
+  stoke.sleep(0.5)
+  log = e.jet:info "stoke-g-jobs==g".state.messages
+  t.ok(log < 60, log)
+  t.ok(settings)
 end)
 
 test("nats: what a worker was to hand over when it died is published by another", REAL, function(t)

@@ -351,7 +351,8 @@ end
 define("decide", "idempotent", function(store, q)
   local parts, err = rows_of(store, q, waiting_of)
   if not parts then return nil, err end
-  local run, row = parts.run
+  local run = parts.run
+  local row
   row, err = one_of(parts.rows, q.of, run, APPROVAL)
   if not row then return nil, err end
   if q.digest and q.digest ~= row.digest then

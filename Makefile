@@ -110,7 +110,6 @@ $(ENGINES): $(ENGINE_OBJ)
 
 # For programs of others (host/api/stoke.h): all but main(), of which only stoke_* can be seen. Its objects are a build of their own.
 SOVERSION := 0
-VERSION    = $(shell sed -n 's/^.define STOKE_VERSION "\(.*\)"/\1/p' host/base.h)
 
 .PHONY: lib
 lib: ## build libstoke, for C programs: build/libstoke.so
@@ -142,6 +141,9 @@ $(BUILD)/libraries:
 
 # ---- the Lua sources, inside the binary ----------------------------------------------------------------------------
 
+# A program of the machine that builds: a cross build (packaging/arm64.sh) names one that is made already.
+GENERATE ?= $(BUILD)/generate
+
 $(BUILD)/generate: host/embed/generate.c host/embed/strip.c host/embed/strip.h | $(BUILD)/libraries
 	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $(filter %.c,$^) $(LUA_LIBS)
 
@@ -150,8 +152,8 @@ $(BUILD)/embed.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC) $(PAGE_SRC)' | cmp -s - $@ || echo '$(LUA_SRC) $(PAGE_SRC)' >$@
 
-$(BUILD)/embed.c: $(BUILD)/generate $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
-	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(BUILD)/generate $(if $(WERROR),--strict) \
+$(BUILD)/embed.c: $(GENERATE) $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
+	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(GENERATE) $(if $(WERROR),--strict) \
 	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) $(DOC_SRC) >$@
 
 $(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed/embed.h
@@ -313,7 +315,7 @@ cov: ## line and branch coverage of the C side
 
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 
-.PHONY: bench lint format hooks docs man install clean help
+.PHONY: bench lint format hooks docs man clean help
 bench: ## the figures, beside a bare C client in the same run
 	@.ci/packages build bench
 	+@$(again) all $(BENCH)
@@ -344,29 +346,16 @@ docs: $(BUILD)/reference.md ## make the reference, build/reference.md, from the 
 $(BUILD)/reference.md: $(BIN)
 	$(call quiet,DOC,$@)$(BIN) -e 'io.write(require("stoke.doc").reference())' >$@
 
-man: $(BUILD)/stoke.1 ## make the manual page, build/stoke.1
-$(BUILD)/stoke.1: $(BIN)
-	$(call quiet,MAN,$@)$(BIN) -e 'io.write(require("stoke.doc").man())' >$@
+man: $(BUILD)/stoke.1 $(BUILD)/stoke.3 ## make the manual pages, build/stoke.1 and build/stoke.3
+$(BUILD)/stoke.1 $(BUILD)/stoke.3: $(BUILD)/stoke.%: $(BIN)
+	$(call quiet,MAN,$@)$(BIN) -e 'io.write(require("stoke.doc").man($*))' >$@
 
-install: all man docs ## install binary, manual page, guide and reference below PREFIX (PREFIX=/usr/local, DESTDIR)
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
-	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/stoke'
-	install -m 644 $(BUILD)/stoke.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stoke.1'
-	install -m 644 docs/guide.md docs/figures.md $(BUILD)/reference.md LICENSE '$(DESTDIR)$(PREFIX)/share/doc/stoke'
-
-.PHONY: install-lib
-install-lib: lib ## install libstoke, its header, pkg-config file and example below PREFIX
-	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/share/doc/stoke'
-	install -m 644 $(BUILD)/libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so.$(SOVERSION)'
-	ln -sf libstoke.so.$(SOVERSION) '$(DESTDIR)$(PREFIX)/lib/libstoke.so'
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' host/api/stoke.pc.in >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/stoke.pc'
-	install -m 644 host/api/stoke.h '$(DESTDIR)$(PREFIX)/include/stoke.h'
-	install -m 644 docs/embedding.c '$(DESTDIR)$(PREFIX)/share/doc/stoke/embedding.c'
+include packaging/release.mk
 
 clean: ## remove what was built
 	rm -rf '$(BUILD)'
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile packaging/release.mk
 
 -include $(HOST_OBJ:.o=.d) $(wildcard $(BUILD)/obj/tests/*/*.d)

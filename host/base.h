@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STOKE_VERSION "0.1.0"
+/* Both stand nowhere else: packages, pages of the manual and archives read them here. */
+#define STOKE_VERSION "0.2.0"
+#define STOKE_DATE "2026-12-01" /* of that version */
 
 /* Aborts on the impossible, in release builds too: a broken invariant must not run on. */
 #define CHECK(cond)                                                                                                    \

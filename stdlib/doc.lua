@@ -267,10 +267,15 @@ function M.reference() return require "stoke.doc.markdown".reference() end
 --- Example: `for path, text in pairs(doc.definitions()) do print(path, #text) end`
 function M.definitions() return require "stoke.doc.definitions".files() end
 
---- The manual page of the command, for man(1).
+--- A page of the manual, for man(1): stoke(1), the command, or stoke(3), the modules that scripts require.
+---@param part? integer 1 or 3; 1 when not given
 ---@return string
 ---
---- Example: `io.write(doc.man())`
-function M.man() return require "stoke.doc.man".page() end
+--- Example: `io.write(doc.man(3))`
+function M.man(part)
+  if part ~= nil and part ~= 1 and part ~= 3 then errors.argument("doc.man: there are the parts 1 and 3") end
+  if part == 3 then return require "stoke.doc.man_lua".page() end
+  return require "stoke.doc.man".page()
+end
 
 return M

@@ -102,6 +102,8 @@ int luaopen_host_about(lua_State *L) {
   luaL_newlib(L, functions);
   lua_pushliteral(L, STOKE_VERSION);
   lua_setfield(L, -2, "version");
+  lua_pushliteral(L, STOKE_DATE);
+  lua_setfield(L, -2, "date");
   lua_pushboolean(L, LINKED); /* else the libraries are opened when they are first needed */
   lua_setfield(L, -2, "linked");
   return 1;

@@ -30,8 +30,9 @@ end
 --- Where a type that begins at `at` ends: at a blank outside of brackets that does not go on with `|`, nor after the `:` or
 --- `,` of a function's results.
 local function type_end(text, at)
-  local depth, i, is_function = 0, at, false
-  while i <= #text do
+  local depth, is_function = 0, false
+  local i = text:find("[\"'%(%[{<%)%]}> ]", at)
+  while i do
     local c = text:sub(i, i)
     if c == '"' or c == "'" then
       i = end_of_quote(text, i)
@@ -45,7 +46,7 @@ local function type_end(text, at)
       local goes_on = before == "|" or text:find("^%s*|", i) or is_function and (before == ":" or before == ",")
       if not goes_on then return i - 1 end
     end
-    i = i + 1
+    i = text:find("[\"'%(%[{<%)%]}> ]", i + 1)
   end
   return #text
 end

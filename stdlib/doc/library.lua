@@ -12,11 +12,14 @@ local M = {}
 --- Example: `for _, name in ipairs(library.modules()) do print(name) end`
 function M.modules() return about.public() end
 
+local public
+
 local function is_public(name)
-  for _, known in ipairs(M.modules()) do
-    if known == name then return true end
+  if not public then
+    public = {}
+    for _, known in ipairs(M.modules()) do public[known] = true end
   end
-  return false
+  return public[name] or false
 end
 
 --- How a script calls a module: "stoke.http.serve" is http.serve.

@@ -1,40 +1,14 @@
 --- Generates the manual page stoke(1), in man(7) markup, from the verbs' option tables and the modules' comments.
 
-local about = require "core.about"
 local library = require "stoke.doc.library"
 local overview = require "stoke.cmd.overview"
+local roff = require "stoke.doc.roff"
 
 local M = {}
 
---- Text between requests: a backslash, and a dot or quote at the start of a line, would be taken for one.
-local function plain(text)
-  text = text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("\n([.'])", "\n\\&%1")
-  return (text:gsub("^([.'])", "\\&%1"))
-end
-
---- An argument of a request.
-local function quoted(text) return '"' .. plain(text):gsub('"', "\\(dq") .. '"' end
+local plain, quoted, add_rows, add_code = roff.plain, roff.quoted, roff.add_rows, roff.add_code
 
 local function section(out, title) out[#out + 1] = ".SH " .. title end
-
---- A list of terms and what they mean.
-local function add_rows(out, rows)
-  for _, row in ipairs(rows) do
-    out[#out + 1] = ".TP"
-    out[#out + 1] = ".B " .. quoted(row[1])
-    out[#out + 1] = row[2] ~= "" and plain(row[2]) or "\\&"
-  end
-end
-
---- Lines as they are.
-local function add_code(out, lines)
-  out[#out + 1] = ".PP"
-  out[#out + 1] = ".RS 4"
-  out[#out + 1] = ".EX"
-  for _, line in ipairs(lines) do out[#out + 1] = plain(line) end
-  out[#out + 1] = ".EE"
-  out[#out + 1] = ".RE"
-end
 
 local function add_examples(out, examples)
   local lines, width = {}, 0
@@ -83,7 +57,8 @@ end
 ---
 --- Example: `io.write(man.page())`
 function M.page()
-  local out = { ('.TH STOKE 1 "" "stoke %s" "User Commands"'):format(about.version) }
+  local out = {}
+  roff.add_head(out, "STOKE", 1, "User Commands")
   section(out, "NAME")
   out[#out + 1] = plain "stoke" .. " \\- " .. plain "run agents written in Lua against Ollama"
   section(out, "SYNOPSIS")
@@ -110,6 +85,8 @@ function M.page()
   add_rows(out, overview.files)
   section(out, "EXAMPLES")
   add_examples(out, overview.examples)
+  section(out, '"SEE ALSO"')
+  out[#out + 1] = ".BR stoke (3)"
   return table.concat(out, "\n") .. "\n"
 end
 

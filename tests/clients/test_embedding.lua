@@ -22,5 +22,7 @@ test("libstoke: installed, its example builds by pkg-config and runs", { real = 
   t.match(said, "391")
   t.eq(run(t, { "sh", "-c", "nm -D --defined-only \"$0\" | grep ' T ' | grep -cv ' stoke_' || true",
     prefix .. "/lib/libstoke.so" }), "0\n")
+  run(t, { "make", "--no-print-directory", "BUILD=" .. BUILD, "PREFIX=" .. prefix, "uninstall" })
+  t.eq(run(t, { "find", prefix, "!", "-type", "d" }), "")
   run(t, { "rm", "-r", root })
 end)

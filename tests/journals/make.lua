@@ -1,5 +1,6 @@
 -- Writes the journals of this version: `build/stoke tests/journals/make.lua`, at each release, before the tag. It makes
--- tests/journals/VERSION with one exported run of each kind and the store they were in, as SQL text. What is there stays for ever:
+-- tests/journals/VERSION with one exported run of each kind and the store they were in, as SQL text, and files/VERSION.tar.gz with
+-- the files of other kinds. What is there stays for ever:
 -- tests/lua/test_journals.lua does each of them again, in every later version.
 
 local db = require "stoke.db"
@@ -33,6 +34,20 @@ local function dump(path)
   return table.concat(out, "\n;\n") .. "\n;\n"
 end
 
+-- What files.lua makes, packed.
+local function pack(stoke_bin, here, version)
+  local work = proc.run { argv = { "mktemp", "-d" } }.stdout:gsub("\n$", "")
+  fs.write(work .. "/files.lua", fs.read(here .. "/files.lua"))
+  local made = proc.run { argv = { stoke_bin, "files.lua", "--sim", "--spans" }, cwd = work, env = { HOME = work },
+    stderr = "inherit" }
+  if made.code ~= 0 then stoke.raise("internal", "files.lua failed") end
+  local archive = ("%s/files/%s.tar.gz"):format(here, version)
+  local packed = proc.run { argv = { "tar", "--exclude=.local", "--exclude=*-lock", "--exclude=files.lua", "-czf", archive,
+    "-C", work, "." }, stderr = "inherit" }
+  if packed.code ~= 0 then stoke.raise("internal", "tar failed") end
+  fs.remove(work, { recursive = true })
+end
+
 stoke.main(function()
   local here = "tests/journals"
   local stoke_bin = proc.run { argv = { "realpath", "build/stoke" } }.stdout:gsub("\n$", "")
@@ -60,5 +75,6 @@ stoke.main(function()
   end
   fs.write(target .. "/state.sql", dump(work .. "/.stoke/state.db"))
   fs.remove(work, { recursive = true })
+  pack(stoke_bin, here, version)
   print("written: " .. target)
 end)

@@ -187,8 +187,8 @@ end)
 
 test("man: no line but a request begins with a dot or a quote", function(t)
   local known = {}
-  for request in ("TH SH SS TP B PP RS RE EX EE br"):gmatch "%S+" do known[request] = true end
-  for line in doc.man():gmatch "[^\n]+" do
+  for request in ("TH SH SS TP B BR PP RS RE EX EE br"):gmatch "%S+" do known[request] = true end
+  for line in (doc.man(1) .. doc.man(3)):gmatch "[^\n]+" do
     local request = line:match "^[.'](%S*)"
     t.ok(not request or known[request], line)
   end
@@ -198,8 +198,21 @@ test("man: the formatter has nothing to say against it", { real = true }, functi
   local tool = there "mandoc" and { "mandoc", "-Tlint", "-Wwarning" }
     or there "groff" and { "groff", "-man", "-Tutf8", "-ww", "-z" }
   if not tool then t.skip "neither mandoc nor groff here" end
-  local r = proc.run { argv = tool, stdin = doc.man(), timeout = 30, stderr = "merge" }
-  t.eq({ r.code, r.stdout }, { 0, "" })
+  for _, part in ipairs { 1, 3 } do
+    local r = proc.run { argv = tool, stdin = doc.man(part), timeout = 30, stderr = "merge" }
+    t.eq({ part, r.code, r.stdout }, { part, 0, "" })
+  end
+end)
+
+test("man: every module and function that scripts have is on stoke(3)", function(t)
+  local page = doc.man(3):gsub("\\%-", "-")
+  for _, name in ipairs(doc.modules()) do
+    t.ok(page:find('.SH "' .. name .. '"\n', 1, true), name .. " is missing")
+    for _, entry in ipairs(doc.module(name).entries) do
+      t.ok(page:find('.SS "' .. entry.signature:gsub('"', "\\(dq"), 1, true), entry.signature .. " is missing")
+    end
+  end
+  t.raises("argument", doc.man, 7)
 end)
 
 -- ---- stoke init -----------------------------------------------------------------------------------------------------------------

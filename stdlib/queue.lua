@@ -179,7 +179,7 @@ function Queue:read(stream, options)
     return perform(self, "queue.read", { stream = stream, from = from, limit = limit })
   end, function(item)
     return { id = item.id, key = item.key, offset = item.offset,
-      value = words.decode(("item %s of the stream %s"):format(item.id, stream), item.value, item.v) }
+      value = words.decode("item %s of the stream %s", item.value, item.v, item.id, stream) }
   end)
 end
 
@@ -200,7 +200,7 @@ function Queue:outcomes(stream, group, options)
     return perform(self, "queue.outcomes", { stream = stream, group = group, from = from, limit = limit })
   end, function(done)
     return { id = done.id, key = done.key, offset = done.offset, state = done.state, tries = done.tries, reason = done.reason,
-      value = words.decode(("the outcome of %s"):format(done.id), done.value) }
+      value = words.decode("the outcome of %s", done.value, nil, done.id) }
   end)
 end
 

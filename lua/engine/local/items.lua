@@ -351,7 +351,10 @@ end
 ---@return number|nil due when the next one may be lent, where there was none
 local function claim(turn, q)
   local group = group_of(turn, q.stream, q.group, q.from)
-  local l = { q = q, group = group, fence = group.fence + 1, now = wall(), claims = {}, bytes = 0 }
+  local now = wall()
+  -- of the clock, too: the number of a claim that a power cut undid does not come again
+  local fence = math.max(group.fence + 1, math.floor(now * 1e6))
+  local l = { q = q, group = group, fence = fence, now = now, claims = {}, bytes = 0 }
   repeat
     l.again = false
     claim_due(turn, l)
@@ -402,6 +405,9 @@ function M.renew(turn, abouts)
   end
   return values
 end
+
+--- What a power cut may undo.
+M.FLEETING = { [M.claim] = true, [M.renew] = true }
 
 -- ---- going back -------------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 --- Transactions of the local engine. What tasks ask for at the same moment is done in one, so that all of them share one write to
---- the
---- disk; where that fails each is done alone, and the error is that of who caused it.
+--- the disk; where that fails each is done alone, and the error is that of who caused it.
 
 local engine = require "host.store"
 local errors = require "core.errors"
@@ -37,13 +36,17 @@ function Turn:add(sql, ...) self.batch:add(sql, ...) end
 ---@field db userdata
 ---@field pending table[]
 ---@field running boolean
+---@field fleeting table<function, true>
 local Turns = {}
 Turns.__index = Turns
 
 ---@param db userdata of host.store
 ---@param on_change fun(changed: table<string, true>) called when a transaction is on the disk
+---@param fleeting table<function, true> what a power cut may undo, unless something that must last was written after it
 ---@return core.engine.turns
-function M.new(db, on_change) return setmetatable({ db = db, pending = {}, running = false, on_change = on_change }, Turns) end
+function M.new(db, on_change, fleeting)
+  return setmetatable({ db = db, pending = {}, running = false, on_change = on_change, fleeting = fleeting }, Turns)
+end
 
 --- The same, those of one function together.
 local function alike(list)
@@ -60,7 +63,9 @@ end
 
 --- Do all of a list in one transaction: nil, or an error and nothing of it is done.
 local function together(self, list)
-  local tx <close>, err = self.db:begin()
+  local lasting = false
+  for _, op in ipairs(list) do lasting = lasting or not self.fleeting[op.f] end
+  local tx <close>, err = self.db:begin(lasting)
   if not tx then return err end
   local turn = setmetatable({ tx = tx, batch = engine.batch(), changed = {}, known = {} }, Turn)
   local ok, raised = pcall(function()

@@ -100,11 +100,10 @@ end
 --- items for ever, or `reader:take(seconds)`. Leaving the loop, or its scope, gives back what was not settled.
 ---@param stream string
 ---@param group string readers of one group share the items; each group does all of them
----@param options? { lease?: number, tries?: integer, prefetch?: integer, from?: "first"|"new"|integer } lease: seconds after which
----  an
----  item is another's whose reader is gone (30); tries: how often it is lent (5); prefetch: items that are taken at once (1);
----  from: where
----  a group begins that is new ("first")
+---@param options? { lease?: number, tries?: integer, prefetch?: integer, most?: integer, from?: "first"|"new"|integer } lease:
+---  seconds after which an item is another's whose reader is gone (30); tries: how often it is lent (5); prefetch: items that are
+---  taken at once (1); most: so many at once while they are done in no time (prefetch); from: where a group begins that is new
+---  ("first")
 ---@return stoke.queue.reader reader
 ---@return nil
 ---@return nil

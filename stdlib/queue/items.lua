@@ -181,6 +181,9 @@ function Item:__tostring() return ("item %s of %s"):format(self.id, self.stream)
 --- Seconds that one question to the engine waits, where a reader waits for ever.
 local LONG <const> = 60
 
+--- Seconds in which a lot of items is gone that might have been larger.
+local QUICK <const> = 0.1
+
 --- Seconds before an item that its readers may have died of: what else they have is settled by then.
 local APART <const> = 1
 
@@ -189,7 +192,10 @@ local APART <const> = 1
 ---@field stream string
 ---@field group string
 ---@field tries integer
----@field prefetch integer items that are taken at once
+---@field prefetch integer items that are taken at once, at least
+---@field most integer at most
+---@field lot integer now
+---@field got? number when a whole lot came
 ---@field mine table<stoke.queue.item, true> what is not settled; weak
 ---@field first integer of the items that are lent and not given yet, which stand in the reader itself
 ---@field last integer
@@ -201,7 +207,7 @@ local Reader = {}
 Reader.__index = Reader
 Reader.__name = "stoke.queue.reader"
 
-local OPTIONS = { lease = "number", tries = "number", prefetch = "number", from = true }
+local OPTIONS = { lease = "number", tries = "number", prefetch = "number", most = "number", from = true }
 
 --- A reader of a group.
 ---@param queue stoke.queue
@@ -217,10 +223,11 @@ function M.reader(queue, stream, group, options)
     errors.argument("%s: lease must be seconds from 0.1 to 86400, got %s", what, errors.describe(lease))
   end
   if from ~= nil and from ~= "first" and from ~= "new" then words.whole(what .. ': from (or "first", or "new")', from, 1) end
+  local prefetch = words.whole(what .. ": prefetch", options.prefetch or 1, 1, engine.MOST)
   local self = setmetatable({ queue = queue, stream = words.name(what .. ": the stream", stream),
     group = words.name(what .. ": the group", group), lease = lease, from = from,
     tries = words.whole(what .. ": tries", options.tries or 5, 1),
-    prefetch = words.whole(what .. ": prefetch", options.prefetch or 1, 1, engine.MOST),
+    prefetch = prefetch, most = words.whole(what .. ": most", options.most or prefetch, prefetch, engine.MOST), lot = prefetch,
     mine = setmetatable({}, { __mode = "k" }), first = 1, last = 0, asking = false, turn = channel.new(1), waiting = 0 }, Reader)
   return self
 end
@@ -245,9 +252,20 @@ local function receive(self, claims)
   if failure then error(failure, 0) end
 end
 
+--- A question to the engine costs as much as many items that are done at once, so more are taken at once while these are gone fast;
+--- those that take their time are better left to other readers.
+local function adapt(self)
+  if self.most == self.prefetch then return end
+  local quick = self.got and time.monotonic() - self.got < QUICK
+  self.lot = quick and math.min(self.lot * 2, self.most) or math.max(self.lot // 2, self.prefetch)
+end
+
 local function claim(self, seconds)
-  return check(perform("queue.take", { queue = self.queue.name, stream = self.stream, group = self.group, n = self.prefetch,
+  adapt(self)
+  local claims = check(perform("queue.take", { queue = self.queue.name, stream = self.stream, group = self.group, n = self.lot,
     lease = self.lease, wait = seconds, tries = self.tries, from = self.from }, self.queue))
+  self.got = #claims == self.lot and self.most > self.prefetch and time.monotonic() or nil
+  return claims
 end
 
 --- Wake one who waits.

@@ -34,6 +34,50 @@ test("a file of a newer stoke, and another database, are refused with a word", f
   end
 end)
 
+--- What a file says stands behind other items, and what does.
+local function behind(path)
+  local db <close> = stoke.db.open(path, { readonly = true })
+  local row = db:one "SELECT sum(behind) AS said, (SELECT count(*) FROM work WHERE state=1) AS there FROM groups"
+  return { row.said, row.there }
+end
+
+--- 20 items of two keys, of which the first of each is lent.
+local function keyed(e)
+  local list = {}
+  for i = 1, 20 do list[i] = { id = tostring(i), key = i % 2 == 0 and "a" or "b", value = "1", v = 1 } end
+  errors.check(e:publish("s", list))
+  return errors.check(e:claim { stream = "s", group = "g", n = 20, lease = 30, wait = 0, tries = 5 })
+end
+
+test("how many items stand behind others of their key is counted as it changes", function(t)
+  local path = t.tmp() .. "/q.db"
+  local e <close> = open(path)
+  local claims = keyed(e)
+  t.eq(behind(path), { 18, 18 })
+  errors.check(e:settle { { claim = claims[1], state = "done" }, { claim = claims[2], state = "dead", reason = "no" } })
+  t.eq(behind(path), { 16, 16 })
+  errors.check(e:revive("s", "g"))
+  t.eq(behind(path), { 17, 17 })
+  errors.check(e:rewind("s", "g", 11))
+  t.eq(behind(path), { 7, 7 })
+end)
+
+test("a file of the first version is brought to this one, and nothing in it is lost", function(t)
+  local path = t.tmp() .. "/q.db"
+  do
+    local e <close> = open(path)
+    keyed(e)
+  end
+  do
+    local db <close> = stoke.db.open(path)
+    db:exec "DROP TRIGGER work_added; DROP TRIGGER work_changed; DROP TRIGGER work_removed"
+    db:exec "ALTER TABLE groups DROP COLUMN behind; UPDATE about SET version=1"
+  end
+  local e <close> = open(path)
+  t.eq(behind(path), { 18, 18 })
+  t.eq(errors.check(e:streams())[1].groups[1].waiting, 18)
+end)
+
 test("an engine that nobody knows is named without its password", function(t)
   local e, err = engine.open "postgers://ada:secret@db/jobs"
   t.eq({ e, err.kind }, { nil, "argument" })

@@ -1,5 +1,5 @@
 --- What tasks ask for while something is under way is done together with the next: one transaction, or one question to a server,
---- for all of them. Where that fails each is done alone, and the error is that of who caused it.
+--- for all of them. Where that fails each is done alone, so that the error is that of who caused it.
 
 local host = require "host.task"
 local tasks = require "core.task"
@@ -17,16 +17,20 @@ local M = {}
 ---@class core.engine.together
 ---@field perform fun(list: core.engine.operation[]): stoke.error? does them all, and sets value and more of each; or none
 ---@field most integer weight of those that are done at once
+---@field alone fun(err: stoke.error): boolean may it be the error of one of them? Then each is done alone
 ---@field pending core.engine.operation[]
 ---@field running boolean
 local Together = {}
 Together.__index = Together
 
+local function always() return true end
+
 ---@param most integer
 ---@param perform fun(list: core.engine.operation[]): stoke.error? raises nothing
+---@param alone? fun(err: stoke.error): boolean every error may be, without it
 ---@return core.engine.together
-function M.new(most, perform)
-  return setmetatable({ most = most, perform = perform, pending = {}, running = false }, Together)
+function M.new(most, perform, alone)
+  return setmetatable({ most = most, perform = perform, alone = alone or always, pending = {}, running = false }, Together)
 end
 
 local function finish(op, err)
@@ -55,7 +59,7 @@ local function run(self)
     local err = self.perform(list)
     for _, op in ipairs(list) do
       local own = err
-      if err and list[2] and not op.gone then own = self.perform { op } end
+      if err and list[2] and not op.gone and self.alone(err) then own = self.perform { op } end
       finish(op, own)
     end
   end

@@ -172,8 +172,8 @@ END $$]],
   "COMMENT ON FUNCTION stoke.renew IS 'Lend for longer; gives the places of those that are lost'",
 
   [[CREATE OR REPLACE FUNCTION stoke.settle(streams text[], groups text[], items bigint[], fences bigint[], states text[],
-  vals bytea[], reasons text[], delays float8[], out_of bigint[], out_streams text[], out_ids text[], out_keys text[], out_vals bytea[],
-  out_versions bigint[]) RETURNS boolean[]
+  vals bytea[], reasons text[], delays float8[], out_of bigint[], out_streams text[], out_ids text[], out_keys text[],
+  out_vals bytea[], out_versions bigint[]) RETURNS boolean[]
 LANGUAGE plpgsql AS $$
 DECLARE
   good boolean[] := array_fill(false, ARRAY[cardinality(items)]);

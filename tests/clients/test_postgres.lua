@@ -97,6 +97,17 @@ test("behind a key that holds up others these are counted four times a second, a
   t.eq(server:psql(held), "t")
 end)
 
+test("an item of a newer stoke is handed back, and its reader is told", peers.REAL, function(t)
+  local server <close> = postgres.start(t)
+  local e <close> = open(server.url)
+  errors.check(e:publish("s", { { id = "1", value = "1", v = 2 } }))
+  local queue <close> = stoke.queue(server.url)
+  local reader <close> = queue:consume("s", "g")
+  local err = t.raises("protocol", function() reader:take(5) end)
+  t.contains(err.message, "item 1 of the stream s was written by a newer stoke (protocol 2; this one knows 1)")
+  t.eq(claim(e, "s", 1)[1].try, 1)
+end)
+
 -- ---- errors -----------------------------------------------------------------------------------------------------------------
 
 test("who may not make the schema is told what the owner has to do", peers.REAL, function(t)

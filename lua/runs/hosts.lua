@@ -31,6 +31,7 @@ M.BEAT, M.GONE, M.FORGOTTEN = 5, 15, 24 * 3600
 ---@field done integer runs that ended there
 ---@field load number share of its slots that is at work
 ---@field seen_ago number
+---@field up number seconds since it began; of one that is gone, until it was heard last
 
 --- A name for this process: the machine's, and the process's number.
 ---@return string
@@ -110,6 +111,7 @@ function M.list()
       local one = shared.word(change.value, "the host " .. change.key)
       one.seen_ago = math.max(now - one.seen, 0)
       one.v, one.id, one.gone, one.load = nil, change.key:match "[^/]*$", one.seen_ago > M.GONE, one.busy / one.slots
+      one.up = math.max((one.gone and one.seen or now) - one.since, 0)
       if one.seen_ago > M.FORGOTTEN then e:kv_delete(BUCKET, change.key, change.revision) else out[#out + 1] = one end
     end
   end

@@ -161,7 +161,8 @@ local function own_copy(self, hold)
   if run.shared > 0 then
     if not errors.check(self.engine:log_read(shared.JOURNALS, hold.id, run.shared, 1))[1] then
       errors.raise("db", ("the engine has lost the end of the journal of run %s, which this host has"):format(hold.id),
-        { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run" })
+        { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run; where it was pruned, stoke prune "
+          .. "here forgets it, too" })
     end
   end
   if run.shared >= 0 then values, last = journal_of(self, hold.id, run.shared + 1) end
@@ -175,7 +176,7 @@ local function find(self, id)
   return run
 end
 
---- The run of a claim, in the store of this worker.
+--- The run of a claim, in the store of this worker; nil: it has ended and was pruned, before its item was settled.
 local function take(self, hold)
   local item = shared.word(hold.claim.value, "the run " .. hold.id)
   local fields = { id = hold.id, workflow = hold.workflow, input = item.input, shared = 0 }
@@ -185,6 +186,7 @@ local function take(self, hold)
   while true do
     local values, last = journal_of(self, hold.id, 1)
     if last == 0 then
+      if hold.claim.try > 1 and not shared.look(hold.id) then return nil end
       local run, err = self.store:create(fields)
       return run or error(err, 0)
     end
@@ -299,6 +301,7 @@ local function live(self, hold)
   while not (hold.lost or self.draining) do
     hold.refused = nil
     local run = take(self, hold)
+    if not run then return settle(self, hold, "done") end
     hold.run = run
     if shared.ENDED[run.state] then return finish(self, hold, run) end
     self:deliver(hold)
@@ -365,15 +368,15 @@ local function refuse(self, hold, err)
 end
 
 local function hold_run(self, claim, workflow)
-  local hold = { claim = claim, id = claim.id, workflow = workflow, state = "running" }
-  self.held[claim.id], self.busy, self.count = hold, self.busy + 1, self.count + 1
+  local hold = { claim = claim, id = claim.key, workflow = workflow, state = "running" }
+  self.held[hold.id], self.busy, self.count = hold, self.busy + 1, self.count + 1
   local ok, err = pcall(take_up, self, hold)
   if hold.ship then
     hold.ship.log:flush()
     hold.ship:close()
   end
   if not ok and not hold.lost then refuse(self, hold, errors.wrap(err)) end
-  self.held[claim.id], self.count = nil, self.count - 1
+  self.held[hold.id], self.count = nil, self.count - 1
   if not IDLE[hold.state] then self.busy = self.busy - 1 end
   self:wake()
 end
@@ -403,7 +406,7 @@ local function claim(self, workflow)
         pause, wanted = 0.1, #list == n and math.min(wanted * 2, AT_ONCE) or 1
         reached(self)
         for _, one in ipairs(list) do
-          tasks.start(lives.home(), "worker " .. one.id, hold_run, self, one, workflow)
+          tasks.start(lives.home(), "worker " .. one.key, hold_run, self, one, workflow)
         end
         if list[1] and not self.announced:alone() and host.park("worker", OTHERS) == nil then return end
       else
@@ -421,7 +424,7 @@ local function renew(self)
     for _, hold in next, self.held do list[#list + 1] = hold.claim end
     local lost = list[1] and self.engine:renew(list, self.lease)
     for _, one in ipairs(lost or {}) do
-      local hold = self.held[one.id]
+      local hold = self.held[one.key]
       if hold and hold.claim == one then
         hold.lost = true
         lose(hold)

@@ -96,3 +96,46 @@ test("a run that has ended is not given up, however often it was lent", { real =
   farm:start("b", { "--tries", "1" })
   t.eq({ run:await(), run:status().state }, { 1, "done" })
 end)
+
+test("runs that ended long ago are pruned from the engine, with all that was kept of them; others stay", { real = true,
+  timeout = 60 }, function(t)
+  local farm <close> = farming.new(t, ORDER)
+  farm:start "a"
+  local engine, flow = shared.engine(), farming.flow "order"
+  flow:start({}, { id = "old" }):await()
+  local waits = flow:start({ signal = true }, { id = "waits" })
+  farming.until_(function() return waits:status().state == "waiting" end)
+  assert(engine:kv_put(shared.SIGNALS, "old/late", shared.text { name = "go" }))
+  local function prune(...) return farm:command("client", "prune", "--engine", farm.url, ...) end
+  t.contains(prune("--older", "1h").stdout, "0 runs deleted")
+  t.contains(prune("--older", "0h", "--dry-run").stdout, "1 run would be deleted")
+  t.eq(#assert(engine:kv_keys(shared.RUNS, "")), 2)
+  t.eq(stoke.json.decode(prune("--older", "0h", "--json").stdout).runs[1].id, "old")
+  t.eq(engine:kv_keys(shared.RUNS, ""), { "waits" })
+  t.eq(engine:kv_keys(shared.SIGNALS, ""), {})
+  t.eq(engine:log_read(shared.JOURNALS, "old", 1, 10), {})
+  waits:signal("go", 5)
+  t.eq(waits:await(), 6)
+  farm:kill("a", "SIGTERM")
+  farm:start "b" -- which has no copy of it
+  t.eq(flow:start({}, { id = "old" }):await(), 1, "its id may be used again")
+  t.contains(prune("--bytes", "1gb").stderr, "--bytes is of a store")
+end)
+
+test("who waits for one run hears of it, and of others that are awaited later", { real = true, timeout = 60 }, function(t)
+  local farm <close> = farming.new(t, ORDER)
+  farm:start "a"
+  local flow, got = farming.flow "order", {}
+  local scope <close> = stoke.scope {}
+  local list = {}
+  for i, id in ipairs { "été 1", "été 2", "étude", "other" } do
+    list[i] = scope:spawn(function()
+      local sum = flow:start({ pause = 0.3 }, { id = id }):await()
+      got[#got + 1] = { id, sum }
+    end)
+    stoke.sleep(0.05)
+  end
+  for _, task in ipairs(list) do task:await() end
+  table.sort(got, function(a, b) return a[1] < b[1] end)
+  t.eq(got, { { "other", 1 }, { "étude", 1 }, { "été 1", 1 }, { "été 2", 1 } })
+end)

@@ -335,3 +335,15 @@ test("each of many learned values is found wherever it stands, and none that was
   t.eq(redact.known(much .. value(51)), much .. redact.MARK)
   t.eq({ redact.known "", redact.known "07", redact.known "nothing of it" }, { "", "07", "nothing of it" })
 end)
+
+test("what a collector says is without its key also where it is cut in the middle of it", REAL, function(t)
+  local collector <close> = http.serve { port = 0, handler = function(_, res)
+    res:reply(400, nil, ("x"):rep(190) .. "collector-plugh-four")
+  end }
+  local place <close> = leaks.place "true"
+  fs.write(place.path .. "/nasty.lua", NASTY)
+  place.env.OTEL_EXPORTER_OTLP_ENDPOINT, place.env.OTEL_EXPORTER_OTLP_HEADERS = collector.url, "x-api-key=collector-plugh-four"
+  local said = ran(t, place.run("nasty.lua", "x")).stderr
+  t.contains(said, "it answers 400: xxx")
+  t.ok(not said:find("xcollector", 1, true), said)
+end)

@@ -26,10 +26,37 @@ Redactor.__index = Redactor
 ---@return core.redactor
 ---
 --- Example: `local redactor = redact.new()`
-function M.new(careful) return setmetatable({ seen = {}, list = {}, named = {}, careful = careful }, Redactor) end
+function M.new(careful) return setmetatable({ seen = {}, list = {}, parts = {}, named = {}, careful = careful }, Redactor) end
 
 --- Bytes of the shortest value that is looked for: shorter ones are parts of other words.
 local SHORTEST <const> = 6
+
+-- With many values, looking for each in each text would cost more than all else that a line of the log does. So the first parts of
+-- values are kept by their bytes, and a text is looked at in steps: PART bytes of every STEP. A value of SHORTEST bytes or more
+-- that stands in it has one of its first STEP parts at such a place, since STEP + PART - 1 <= SHORTEST.
+local PART <const>, STEP <const> = 3, 4
+--- From so many values on the steps cost less.
+local MANY <const> = 48
+
+--- f(parts, bytes as a number, value) for each of its first parts.
+local function each_part(self, value, f)
+  for at = 1, STEP do
+    local a, b, c = value:byte(at, at + PART - 1)
+    f(self.parts, a << 16 | b << 8 | c, value)
+  end
+end
+
+local function add_part(parts, part, value)
+  local held = parts[part]
+  if held then held[value] = true else parts[part] = { [value] = true } end
+end
+
+local function drop_part(parts, part, value)
+  local held = parts[part]
+  if not held then return end
+  held[value] = nil
+  if next(held) == nil then parts[part] = nil end
+end
 
 local function add(self, value, name)
   if #value < SHORTEST or value == M.MARK then return end
@@ -37,6 +64,7 @@ local function add(self, value, name)
   if not self.seen[value] then
     self.seen[value] = name and ("[secret %s]"):format(name) or M.MARK
     list[#list + 1] = value
+    each_part(self, value, add_part)
   elseif self.careful and list[#list] ~= value then -- the newest is forgotten last
     for i, other in ipairs(list) do
       if other == value then
@@ -91,7 +119,11 @@ local passing -- a redactor of what passes through; nil: no secret was seen yet
 local lasting -- one of what is never forgotten: variables of the environment, keys of endpoints and collectors
 
 local function trim()
-  while #passing.list > M.MOST do passing.seen[table.remove(passing.list, 1)] = nil end
+  while #passing.list > M.MOST do
+    local oldest = table.remove(passing.list, 1)
+    passing.seen[oldest] = nil
+    each_part(passing, oldest, drop_part)
+  end
 end
 
 --- Is there room among what is never forgotten?
@@ -206,7 +238,10 @@ local function mask(name, value, depth)
     for key, inner in next, value do copy[key] = mask(name, inner, depth - 1) end
     return copy
   end
-  local text = type(value) == "number" and tostring(value) or value
+  local text = value
+  if type(value) == "number" then -- no number is a key of an API: it is one of a row, or a count
+    text = not secrets.generic(name) and tostring(value) or nil
+  end
   if not secrets.is(name, text) then return value end
   M.learn(text, name)
   return M.MARK
@@ -217,10 +252,11 @@ end
 ---@param value any
 ---@return any
 ---
---- Example: `assert(redact.field("tokens", { "correct horse" })[1] == redact.MARK)`
+--- Example: `assert(redact.field("tokens", { "correct-horse-17" })[1] == redact.MARK)`
 function M.field(name, value)
-  if type(name) ~= "string" or type(value) == "boolean" or not secrets.named(name) then return value end
-  return mask(name, value, DEEPEST)
+  if type(name) ~= "string" or type(value) == "boolean" then return value end
+  if type(value) == "table" then name = secrets.one_of(name) end -- tokens = { ... }: each is a token
+  return secrets.named(name) and mask(name, value, DEEPEST) or value
 end
 
 --- Remember what is secret by its name in a table, at any depth.
@@ -276,7 +312,6 @@ end
 ---
 --- Example: `redact.error(err)`
 function M.error(err)
-  if not passing and not lasting then return err end
   local at, depth = err, 0
   while type(at) == "table" and depth < 8 do
     for _, field in ipairs { "message", "hint", "traceback" } do
@@ -342,8 +377,26 @@ local function replaced(text, from, to)
   return text
 end
 
+--- Is one of the values in the text? Most texts have none. Values with the same part are looked for once, however often it comes.
+local function holds_one(self, text)
+  local parts, looked = self.parts, nil
+  for at = 1, #text - PART + 1, STEP do
+    local a, b, c = text:byte(at, at + PART - 1)
+    local values = parts[a << 16 | b << 8 | c]
+    if values and not (looked and looked[values]) then
+      looked = looked or {}
+      looked[values] = true
+      for value in next, values do
+        if text:find(value, 1, true) then return true end
+      end
+    end
+  end
+  return false
+end
+
 --- Replace every secret seen so far in a text.
 function Redactor:text(text)
+  if #self.list >= MANY and not holds_one(self, text) then return text end
   for _, value in ipairs(self.list) do text = replaced(text, value, self.seen[value]) end
   return text
 end

@@ -297,3 +297,53 @@ test("keys of endpoints beyond what is kept for good are kept out as what passes
   t.eq(#told, 1)
   t.contains(told[1], "more than 2 keys of endpoints")
 end)
+
+test("lists of keys and tokens are lists of secrets; a number is no key, and no count of tokens is a secret", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  t.eq(redact.field("tokens", { "token-plugh-number-one" }), { redact.MARK })
+  t.eq(redact.field("api_keys", { a = "key-plugh-number-two" }), { a = redact.MARK })
+  t.eq(redact.field("tokens", { input = 12345678 }), { input = 12345678 })
+  t.eq(redact.field("key", 12345678), 12345678)
+  t.eq(redact.field("input_tokens", 12345678), 12345678)
+  t.eq(redact.field("pin_password", 12345678), redact.MARK)
+end)
+
+test("an error has no password of an address, though no secret was seen yet", function(t)
+  local redact, errors = require "core.redact", require "core.errors"
+  local err = errors.new("db", "postgres://ada:pw@db/x is away", { cause = errors.new("os", "ftp://ada:pw@db") })
+  redact.error(err)
+  t.eq({ err.message, err.cause.message }, { "postgres://ada:[redacted]@db/x is away", "ftp://ada:[redacted]@db" })
+end)
+
+test("each of many learned values is found wherever it stands, and none that was forgotten", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  local function value(i) return ("%03d-%s"):format(i, ("xyzzy"):sub(1, 2 + i % 4)) end
+  for i = 1, redact.MOST + 50 do redact.learn(value(i)) end
+  for i = 1, redact.MOST + 50 do
+    for before = 0, 8 do
+      for _, after in ipairs { "", "!", " and so on" } do
+        local text = ("~"):rep(before) .. value(i) .. after
+        local expected = i > 50 and ("~"):rep(before) .. redact.MARK .. after or text
+        if redact.known(text) ~= expected then t.eq(redact.known(text), expected) end
+      end
+    end
+  end
+  t.eq(redact.known(value(60) .. value(61) .. value(60)), redact.MARK:rep(3))
+  local much = ("051-"):rep(1000) -- the beginning of one, again and again
+  t.eq(redact.known(much .. value(51)), much .. redact.MARK)
+  t.eq({ redact.known "", redact.known "07", redact.known "nothing of it" }, { "", "07", "nothing of it" })
+end)
+
+test("what a collector says is without its key also where it is cut in the middle of it", REAL, function(t)
+  local collector <close> = http.serve { port = 0, handler = function(_, res)
+    res:reply(400, nil, ("x"):rep(190) .. "collector-plugh-four")
+  end }
+  local place <close> = leaks.place "true"
+  fs.write(place.path .. "/nasty.lua", NASTY)
+  place.env.OTEL_EXPORTER_OTLP_ENDPOINT, place.env.OTEL_EXPORTER_OTLP_HEADERS = collector.url, "x-api-key=collector-plugh-four"
+  local said = ran(t, place.run("nasty.lua", "x")).stderr
+  t.contains(said, "it answers 400: xxx")
+  t.ok(not said:find("xcollector", 1, true), said)
+end)

@@ -1,7 +1,7 @@
 --- Runs that several hosts may have, seen from any of them: what is said of a run in the engine (lua/engine.lua), and how it is
 --- begun, awaited and told something. What a worker does with them is in lua/runs/worker.lua.
 ---
----     stream runs/WORKFLOW   an item a run, its key the run's id: the host that holds its claim has the run
+---     stream runs/WORKFLOW   an item a run, its id that of the run and a word: the host that holds its claim has the run
 ---     log    journals        by id: what the run wrote (lua/store/ship.lua)
 ---     kv     runs            by id: how it stands, and how it ended
 ---     kv     to-runs         ID/NUMBER: signals that nobody has taken yet
@@ -140,8 +140,9 @@ M.ENDED = ENDED
 ---@param workflow string
 ---@param input any plain data
 ---@param id string
+---@param key? string runs of a workflow with the same key are done one after another; default: its id
 ---Raises `argument`, what the engine says.
-function M.start(workflow, input, id)
+function M.start(workflow, input, id, key)
   check_id(id)
   if not runs.defined[workflow] then
     local near = errors.suggest(workflow, ordered.names(runs.defined))
@@ -159,9 +160,15 @@ function M.start(workflow, input, id)
     if there.state ~= "queued" then return end
     word = there
   end
-  local item = { id = ("%s %s"):format(id, word.item), key = id, v = engines.PROTOCOL, value = M.text { input = input, created = now } }
+  local item = { id = ("%s %s"):format(id, word.item), key = key or id, v = engines.PROTOCOL,
+    value = M.text { input = input, created = now } }
   errors.check(e:publish(M.stream(workflow), { item }))
 end
+
+--- The run of an item.
+---@param item string its id
+---@return string id
+function M.run_of(item) return (item:match "^(.*) [^ ]*$") end
 
 local awaited = {} -- id -> tasks that wait for news of it
 local watcher -- { task, prefix, since }: what hears of those

@@ -368,7 +368,7 @@ local function refuse(self, hold, err)
 end
 
 local function hold_run(self, claim, workflow)
-  local hold = { claim = claim, id = claim.key, workflow = workflow, state = "running" }
+  local hold = { claim = claim, id = shared.run_of(claim.id), workflow = workflow, state = "running" }
   self.held[hold.id], self.busy, self.count = hold, self.busy + 1, self.count + 1
   local ok, err = pcall(take_up, self, hold)
   if hold.ship then
@@ -406,7 +406,7 @@ local function claim(self, workflow)
         pause, wanted = 0.1, #list == n and math.min(wanted * 2, AT_ONCE) or 1
         reached(self)
         for _, one in ipairs(list) do
-          tasks.start(lives.home(), "worker " .. one.key, hold_run, self, one, workflow)
+          tasks.start(lives.home(), "worker " .. one.id, hold_run, self, one, workflow)
         end
         if list[1] and not self.announced:alone() and host.park("worker", OTHERS) == nil then return end
       else
@@ -424,7 +424,7 @@ local function renew(self)
     for _, hold in next, self.held do list[#list + 1] = hold.claim end
     local lost = list[1] and self.engine:renew(list, self.lease)
     for _, one in ipairs(lost or {}) do
-      local hold = self.held[one.key]
+      local hold = self.held[shared.run_of(one.id)]
       if hold and hold.claim == one then
         hold.lost = true
         lose(hold)

@@ -20,6 +20,8 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.doc.man_lua stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts
   stoke.json
   stoke.log stoke.mailbox stoke.mailbox.shared stoke.topic.shared stoke.ollama
+  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts stoke.json
+  stoke.actor.shared stoke.log stoke.mailbox stoke.mailbox.shared stoke.topic.shared stoke.ollama
   stoke.ollama.pooling stoke.page.host stoke.page.remote stoke.page.watch
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim

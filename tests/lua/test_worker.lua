@@ -129,7 +129,7 @@ test("a worker that is asked to stop lets runs end, and hands the others back at
   farming.until_(function() return long:status().state == "waiting" end)
   t.eq(farm:kill("a", "SIGTERM").code, 0)
   t.eq({ short:status().state, long:status().state }, { "done", "waiting" })
-  t.contains(farm.said.a, "1 runs were handed back")
+  t.contains(farm.said.a, "1 run was handed back")
   farm:start("b", { "--lease", "60" })
   long:signal("go", 1)
   t.eq({ long:await(), long:status().host }, { 5, "b" })

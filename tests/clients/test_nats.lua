@@ -85,6 +85,21 @@ test("nats: a subscription has room for so many messages, and counts what it los
   t.eq({ kept, sub:lost() }, { 10, 20 })
 end)
 
+test("nats: a subscription is closed while large messages come in for it", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local other <close> = connect(server.url)
+  local large = ("x"):rep(4 << 20)
+  for _ = 1, 20 do
+    local sub = conn:subscribe("large", nil, 10)
+    conn:ask({ { "nobody", "" } }, 5)
+    other:send { { "large", large }, { "large", large }, { "large", large }, { "large", large } }
+    t.eq(#sub:take(1, 5), 1)
+    sub:close()
+  end
+  t.eq(conn:ask({ { "nobody", "" } }, 5)[1].status, "503")
+end)
+
 test("nats: a lost connection is made anew; who asked hears of it at once, and closing ends what waits", REAL, function(t)
   local server <close> = nats.start(t)
   local conn = connect(server.url)

@@ -75,10 +75,11 @@ local function snapshot(self)
   while true do
     local found, err = self.jet:get(self.log, { { last_by_subj = self.base .. ".snap" } })
     if not found or not found[1] then return found and false, err end
-    local snap, record, text = found[1], nil, nil
-    record, err = groups.read(snap.meta)
-    if record then text, err = join(self, json.decode(snap.data)) end
-    if text or err then return text, err or record.at, snap.seq end
+    local snap = found[1]
+    local record, why = groups.read(snap.meta)
+    if not record then return nil, why end
+    local text, gone = join(self, json.decode(snap.data))
+    if text or gone then return text, gone or record.at, snap.seq end
     if tried == snap.seq then return nil, errors.new("db", "a part of a group's snapshot is gone") end
     tried = snap.seq -- else a newer one has come meanwhile, whose writer has deleted the parts of this one
   end
@@ -266,7 +267,7 @@ local function write_once(self, list)
       return at > #list
     end)
   end
-  for i, e in ipairs(expected) do
+  for _, e in ipairs(expected) do
     if ok and e and not e.done then -- this host was away for so long that a snapshot has taken its place
       ok, err = nil, errors.new("incomplete", "what came of a record of the queue is not known any more")
     end

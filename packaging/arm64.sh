@@ -32,8 +32,8 @@ export PKG_CONFIG_LIBDIR="$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgcon
 flags="--sysroot=$root"
 # The generator of the embedded sources runs here, so it is one of this machine's; what it writes is the same everywhere but the
 # bytecode, so the binary has the sources as text.
-"${MAKE:-make}" --no-print-directory BUILD="$top" CC="$triple-gcc $flags" AR="$triple-ar" GENERATE="$folder/generate" BYTECODE=0 \
-  CFLAGS="${CFLAGS:--O2}" all "$top/peer" "$top/pty" "$top/random" "$top/probe" "$top/embedding"
+"${MAKE:-make}" --no-print-directory -j"$(nproc)" BUILD="$top" CC="$triple-gcc $flags" AR="$triple-ar" GENERATE="$folder/generate" \
+  BYTECODE=0 CFLAGS="${CFLAGS:--O2}" all "$top/peer" "$top/pty" "$top/random" "$top/probe" "$top/embedding"
 file=$(head -c 20 "$top/stoke" | od -An -tx1 -j18 -N1 | tr -d ' ')
 [ "$file" = b7 ] || { echo "arm64: $top/stoke is no program for arm64" >&2; exit 1; }
 

@@ -330,6 +330,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(ENGINES)
 $(BUILD)/bench/client $(BUILD)/bench/hold: LIBS += $(shell $(PKG_CONFIG) --libs libcurl)
 $(BUILD)/bench/mhd: LIBS += $(shell $(PKG_CONFIG) --libs libmicrohttpd)
 $(BUILD)/bench/pg: LIBS += $(shell $(PKG_CONFIG) --libs libpq 2>/dev/null)
+$(BUILD)/bench/nats: LIBS += $(shell $(PKG_CONFIG) --libs libnats 2>/dev/null)
 $(BUILD)/bench/store: LIBS += $(shell $(PKG_CONFIG) --libs sqlite3)
 
 lint: ## luacheck, layers, sizes, words

@@ -35,23 +35,42 @@ M.watchers = setmetatable({}, { __mode = "k" })
 ---@field run? string id of the durable run
 ---@field durable? boolean of a durable run: it waits until somebody decides, here or elsewhere
 ---@field digest? string of exactly what is asked, in a durable run
+---@field private keep? fun(q: table): boolean of a durable run: writes the decision to its store (lua/runs/mail.lua)
 local Pending = {}
 Pending.__index = Pending
 Pending.__name = "stoke.pending"
 
 local entries, count = {}, 0
 
---- Decide an entry. Returns false if the request is over (cancelled, timed out): its task waits for something else by then.
+local function waits(entry)
+  local task = entry.task
+  return not (entry.decision or entry.over or not task or task.cancelled)
+end
+
+--- Have an entry go on with a decision. Returns false if the request is over (cancelled, timed out): its task waits for something
+--- else by then.
 ---@param entry stoke.pending
 ---@param q { decision: "approved"|"rejected", reason?: string, args?: table } args: replace the model's arguments
 ---@return boolean
-function M.decide(entry, q)
+function M.take(entry, q)
+  if not waits(entry) then return false end
   local task = entry.task
-  if entry.decision or entry.over or not task or task.cancelled then return false end
   entry.decision, entry.reason = q.decision, q.reason
   if q.args then entry.args, entry.edited = q.args, true end
   if task.co then host.wake(task.co) end
   return true
+end
+
+--- Decide an entry. That of a durable run is decided in its store, where others decide as well: the first decision stands, and is
+--- taken from there.
+---@param entry stoke.pending
+---@param q { decision: "approved"|"rejected", reason?: string, args?: table }
+---@return boolean false: the request is over, or was decided in another way
+---Raises `db` where the decision cannot be written.
+function M.decide(entry, q)
+  if not waits(entry) then return false end
+  if not entry.keep then return M.take(entry, q) end
+  return entry.keep(q) and not (entry.over and entry.decision == nil)
 end
 
 --- Exactly what is asked for: the request of the effect. Not to be changed. nil: its task waits for something else by now.
@@ -74,7 +93,16 @@ function M.check(entry, args)
   return tool:check(args)
 end
 
---- Told of a request of a journalled run that starts to wait: fun(entry, call): fun(decided)|nil, called when it is over
+--- The parameters of the tool that waits, as JSON Schema: who edits its arguments elsewhere, where the tool is not, checks by them.
+---@param entry stoke.pending
+---@return table|nil
+function M.params(entry)
+  local call = entry.task and entry.task.call
+  local tool = call and call.work and call.work.tool
+  return tool and tool.params:json_schema()
+end
+
+--- Told of a request of a journalled run that starts to wait: fun(entry, call): fun()|nil, called when it is over
 --- (lua/runs/mail.lua).
 M.durable = nil
 
@@ -83,6 +111,7 @@ function M.through(entry, q) return M.decide(entry, q) end
 
 --- Approve the request. False if it was already decided or no longer waits.
 ---@return boolean
+---Raises `db` where it is one of a durable run and the decision cannot be written, as `reject` and `edit` do.
 ---
 --- Example: `for _, p in ipairs(stoke.pending()) do p:approve() end`
 function Pending:approve()
@@ -224,7 +253,7 @@ function M.request(effect, kind, what, q, timeout)
   local over = M.durable and M.durable(entry, entry.task.call)
   if M.told then M.told(entry) end
   local err = wait(entry, timeout and timeout - (time.wall() - entry.since))
-  if over then over(err == nil) end
+  if over then over() end
   if err then return err end
   if entry.decision == "rejected" then
     return errors.new("denied", ("%s %s was rejected%s"):format(effect, entry.what, entry.reason and ": " .. entry.reason or ""),

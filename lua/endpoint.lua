@@ -119,6 +119,7 @@ function M.of(name)
     headers = headers_of(settings), auto_pull = settings.auto_pull, health = health_of(settings.name, meant), targets = {},
     own = {}, names = settings.models, chosen = name ~= nil, requests = {} }
   if endpoint.headers[2] then require "core.redact".learn_headers(endpoint.headers, true) end
+  if settings.url:find("@", 1, true) then require "core.redact".learn_url(settings.url, true) end
   if count >= ENDPOINTS_MAX then M.known, count = {}, 0 end
   M.known[name or false], count = endpoint, count + 1
   return endpoint

@@ -2,6 +2,7 @@
 --- them as secret.
 
 local json = require "core.json"
+local scopes = require "core.scope"
 local secrets = require "core.secrets"
 local texts = require "core.text"
 
@@ -25,10 +26,37 @@ Redactor.__index = Redactor
 ---@return core.redactor
 ---
 --- Example: `local redactor = redact.new()`
-function M.new(careful) return setmetatable({ seen = {}, list = {}, named = {}, careful = careful }, Redactor) end
+function M.new(careful) return setmetatable({ seen = {}, list = {}, parts = {}, named = {}, careful = careful }, Redactor) end
 
 --- Bytes of the shortest value that is looked for: shorter ones are parts of other words.
 local SHORTEST <const> = 6
+
+-- With many values, looking for each in each text would cost more than all else that a line of the log does. So the first parts of
+-- values are kept by their bytes, and a text is looked at in steps: PART bytes of every STEP. A value of SHORTEST bytes or more
+-- that stands in it has one of its first STEP parts at such a place, since STEP + PART - 1 <= SHORTEST.
+local PART <const>, STEP <const> = 3, 4
+--- From so many values on the steps cost less.
+local MANY <const> = 48
+
+--- f(parts, bytes as a number, value) for each of its first parts.
+local function each_part(self, value, f)
+  for at = 1, STEP do
+    local a, b, c = value:byte(at, at + PART - 1)
+    f(self.parts, a << 16 | b << 8 | c, value)
+  end
+end
+
+local function add_part(parts, part, value)
+  local held = parts[part]
+  if held then held[value] = true else parts[part] = { [value] = true } end
+end
+
+local function drop_part(parts, part, value)
+  local held = parts[part]
+  if not held then return end
+  held[value] = nil
+  if next(held) == nil then parts[part] = nil end
+end
 
 local function add(self, value, name)
   if #value < SHORTEST or value == M.MARK then return end
@@ -36,6 +64,7 @@ local function add(self, value, name)
   if not self.seen[value] then
     self.seen[value] = name and ("[secret %s]"):format(name) or M.MARK
     list[#list + 1] = value
+    each_part(self, value, add_part)
   elseif self.careful and list[#list] ~= value then -- the newest is forgotten last
     for i, other in ipairs(list) do
       if other == value then
@@ -82,12 +111,30 @@ end
 --- Values that are remembered at most of those that pass through, such as arguments of tools; those that were learned first are
 --- forgotten. What the process was set up with is kept apart, so that nobody can push it out.
 M.MOST = 200
+--- The same of what the process was set up with, beside variables of the environment: what comes beyond is remembered as what
+--- passes through is, which is said once.
+M.KEPT = 1000
 
 local passing -- a redactor of what passes through; nil: no secret was seen yet
 local lasting -- one of what is never forgotten: variables of the environment, keys of endpoints and collectors
 
 local function trim()
-  while #passing.list > M.MOST do passing.seen[table.remove(passing.list, 1)] = nil end
+  while #passing.list > M.MOST do
+    local oldest = table.remove(passing.list, 1)
+    passing.seen[oldest] = nil
+    each_part(passing, oldest, drop_part)
+  end
+end
+
+--- Is there room among what is never forgotten?
+local function room()
+  if #lasting.list < M.KEPT then return true end
+  if not lasting.full then
+    lasting.full = true
+    scopes.tell(("more than %d keys of endpoints: of further ones the %d newest are kept out of what is written")
+      :format(M.KEPT, M.MOST))
+  end
+  return false
 end
 
 local function learn(redactor, value, name)
@@ -114,7 +161,8 @@ end
 --- Example: `redact.keep(key, "GPU_API_KEY")`
 function M.keep(value, name)
   lasting = lasting or M.new(true)
-  learn(lasting, value, name)
+  if room() then return learn(lasting, value, name) end
+  M.learn(value, name)
 end
 
 local variables -- a redactor of those that are variables of the environment
@@ -125,9 +173,9 @@ local variables -- a redactor of those that are variables of the environment
 ---
 --- Example: `redact.learn_variable(value, "GPU_API_KEY")`
 function M.learn_variable(value, name)
-  variables = variables or M.new(true)
+  variables, lasting = variables or M.new(true), lasting or M.new(true)
   variables:learn(value, name)
-  M.keep(value, name)
+  learn(lasting, value, name) -- there are not more of them than the environment has
 end
 
 --- A text with the names of secret variables in their place: the same text in whichever process, whatever their values.
@@ -136,6 +184,13 @@ end
 ---
 --- Example: `local key = redact.variables(request)`
 function M.variables(text) return variables and variables:text(text) or text end
+
+--- The same of plain data. Changed in place.
+---@param value any
+---@return any
+---
+--- Example: `local request = redact.without_variables(json.decode(line))`
+function M.without_variables(value) return variables and variables:texts(value) or value end
 
 --- Remember what is secret by its name among headers ("Name: value").
 ---@param headers string[]
@@ -146,7 +201,12 @@ function M.learn_headers(headers, keep)
   local remembered = keep and M.keep or M.learn
   for _, line in ipairs(headers) do
     local name, value = line:match "^([^:]+):%s*(.*)$"
-    if name and M.secret(name) then remembered(value) end
+    if name and M.secret(name) then
+      remembered(value)
+      if value:find("=", 1, true) then -- a cookie: each of its values
+        for part in value:gmatch "=([^;]+)" do remembered(part) end
+      end
+    end
   end
 end
 
@@ -158,37 +218,94 @@ end
 function M.learn_url(url, keep)
   if keep then
     lasting = lasting or M.new(true)
-    lasting:url(url)
-    return
+    if room() then
+      lasting:url(url)
+      return
+    end
   end
   passing = passing or M.new(true)
   passing:url(url)
   trim()
 end
 
+--- `copies`: of tables that were met before, as one may be in several places, and in itself.
+local function mask(name, value, copies)
+  if type(value) == "table" then
+    local copy = copies[value]
+    if copy then return copy end
+    copy = setmetatable({}, getmetatable(value))
+    copies[value] = copy
+    for key, inner in next, value do copy[key] = mask(name, inner, copies) end
+    return copy
+  end
+  local text = value
+  if type(value) == "number" then -- no number is a key of an API: it is one of a row, or a count
+    text = not secrets.generic(name) and tostring(value) or nil
+  end
+  if not secrets.is(name, text) then return value end
+  M.learn(text, name)
+  return M.MARK
+end
+
+--- What a field holds, unless its name says that it is a secret: then a mark, also in tables below it, and it is remembered.
+---@param name any
+---@param value any
+---@return any
+---
+--- Example: `assert(redact.field("tokens", { "correct-horse-17" })[1] == redact.MARK)`
+function M.field(name, value)
+  if type(name) ~= "string" or type(value) == "boolean" then return value end
+  if type(value) == "table" then name = secrets.one_of(name) end -- tokens = { ... }: each is a token
+  return secrets.named(name) and mask(name, value, {}) or value
+end
+
 --- Remember what is secret by its name in a table, at any depth.
 ---@param fields table
+---@param met? table<table, true> tables that were looked into before
 ---
 --- Example: `redact.learn_fields { password = "correct horse" }`
-function M.learn_fields(fields)
+function M.learn_fields(fields, met)
+  met = met or {}
+  if met[fields] then return end
+  met[fields] = true
   for name, value in next, fields do
-    if type(value) == "table" then
-      M.learn_fields(value)
-    elseif type(name) == "string" and secrets.is(name, value) then
-      M.learn(value, name)
-    end
+    if M.field(name, value) == value and type(value) == "table" then M.learn_fields(value, met) end
   end
 end
 
---- A text without the secrets that this process has seen: what is written for people and for other programs goes through it,
---- each value before it is encoded: in text that is JSON already, a secret may be a part of the JSON itself.
+--- Passwords in the addresses of a text, whoever wrote them, and values of their queries that are secret by their names.
+local function addresses(text)
+  text = text:gsub("(%a[%w+.-]*://[^%s/?#@:\"']*:)[^%s/?#@\"']+@", "%1" .. M.MARK:gsub("%%", "%%%%") .. "@")
+  return (text:gsub("([?&])([%w_.-]+)=([^%s&#\"'<>]+)", function(mark, name, value)
+    if not M.secret(name) or value == M.MARK then return nil end
+    return ("%s%s=%s"):format(mark, name, M.MARK)
+  end))
+end
+
+--- A text without the secrets that this process has seen, and without passwords in addresses: what is written for people and for
+--- other programs goes through it, each value before it is encoded, and before it is cut: in text that is JSON already, a secret
+--- may be a part of the JSON itself, and of one that is cut nobody knows the rest.
 ---@param text string
 ---@return string
 ---
 --- Example: `stderr:write(redact.known(line))`
 function M.known(text)
   if lasting then text = lasting:text(text) end
-  return passing and passing:text(text) or text
+  if passing then text = passing:text(text) end
+  return text:find("://", 1, true) and addresses(text) or text
+end
+
+--- A copy of plain data whose texts are without them; its names and numbers stay, whatever a secret looks like.
+---@param value any
+---@return any
+---
+--- Example: `local line = json.encode(redact.clean(record))`
+function M.clean(value)
+  if type(value) == "string" then return M.known(value) end
+  if type(value) ~= "table" then return value end
+  local copy = setmetatable({}, getmetatable(value))
+  for name, inner in next, value do copy[name] = M.clean(inner) end
+  return copy
 end
 
 --- An error that is kept, in words without them: message, hint, and those of what caused it. Changed in place.
@@ -197,7 +314,6 @@ end
 ---
 --- Example: `redact.error(err)`
 function M.error(err)
-  if not passing and not lasting then return err end
   local at, depth = err, 0
   while type(at) == "table" and depth < 8 do
     for _, field in ipairs { "message", "hint", "traceback" } do
@@ -263,8 +379,26 @@ local function replaced(text, from, to)
   return text
 end
 
+--- Is one of the values in the text? Most texts have none. Values with the same part are looked for once, however often it comes.
+local function holds_one(self, text)
+  local parts, looked = self.parts, nil
+  for at = 1, #text - PART + 1, STEP do
+    local a, b, c = text:byte(at, at + PART - 1)
+    local values = parts[a << 16 | b << 8 | c]
+    if values and not (looked and looked[values]) then
+      looked = looked or {}
+      looked[values] = true
+      for value in next, values do
+        if text:find(value, 1, true) then return true end
+      end
+    end
+  end
+  return false
+end
+
 --- Replace every secret seen so far in a text.
 function Redactor:text(text)
+  if #self.list >= MANY and not holds_one(self, text) then return text end
   for _, value in ipairs(self.list) do text = replaced(text, value, self.seen[value]) end
   return text
 end
@@ -277,6 +411,15 @@ local function each_text(value, f)
     if type(inner) == "string" or type(inner) == "table" then value[key] = each_text(inner, f) end
   end
   return value
+end
+
+--- Plain data without them. Changed in place: what is JSON is decoded first, since there a secret may look like a piece of it.
+---@param value any
+---@return any
+---
+--- Example: `local body = json.encode(redactor:texts(json.decode(text)))`
+function Redactor:texts(value)
+  return each_text(value, function(text) return self:text(text) end)
 end
 
 --- Plain data with the names of secrets in the place of those that have one. Changed in place.
@@ -350,19 +493,6 @@ function M.json(value, redactor)
   if type(copy) == "table" then redactor:fields(copy) end
   copy = each_text(copy, function(part) return M.known(redactor:text(part)) end)
   return json.encode(copy) or json.encode(M.valid(copy))
-end
-
---- A JSON text whose texts are without what is known to be secret. Its names, numbers and signs stay, whatever a secret looks like:
---- one may be `123456`, or `":`.
----@param text string
----@return string
----
---- Example: `file:write(redact.encoded(json.encode(record)), "\n")`
-function M.encoded(text)
-  if M.known(text) == text and not text:find("\\", 1, true) then return text end -- a backslash may hide one
-  local value = json.decode(text, { ordered = true })
-  if type(value) ~= "table" then return M.known(text) end
-  return json.encode(each_text(value, M.known)) or "{}"
 end
 
 return M

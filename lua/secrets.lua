@@ -53,6 +53,26 @@ local function is_value(name, value)
   return not generic or #value >= 16 or value:find "%d" ~= nil and #value >= 8
 end
 
+--- Does a field of this name hold a key or a token? These words have other meanings, too: a key of a table, a token of a text.
+---@param name string
+---@return boolean
+---
+--- Example: `assert(secrets.generic "api_key" and not secrets.generic "pin_password")`
+function M.generic(name)
+  local lower = name:lower()
+  return lower:find "key$" ~= nil or lower:find "token$" ~= nil
+end
+
+--- The name of one value of a list: that of keys and tokens without its s.
+---@param name string
+---@return string
+---
+--- Example: `assert(secrets.one_of "api_keys" == "api_key")`
+function M.one_of(name)
+  local lower = name:lower()
+  return (lower:find "keys$" or lower:find "tokens$") and name:sub(1, -2) or name
+end
+
 --- Is this the value of a secret: named so, long enough to be one, and no reference to another place?
 ---@param name string
 ---@param value any

@@ -350,6 +350,22 @@ function Store:decide(id, key, digest, verdict) return decide(self, APPROVE, id,
 ---@return stoke.error|nil err
 function Store:decisions(id) return decided(self, id, "approval") end
 
+local SAID = "SELECT run,key,digest,verdict FROM decisions WHERE kind='approval' AND run IN (SELECT value FROM json_each(?))"
+
+--- What was decided of the calls of some runs.
+---@param numbers integer[] of the runs
+---@return { run: integer, key: string, digest: string, verdict: table }[]|nil
+---@return stoke.error|nil err
+function Store:said(numbers)
+  local rows, err = query(self, SAID, { json.encode(json.array(numbers)) })
+  if not rows then return nil, err end
+  return load.guarded(self, function()
+    local list = {}
+    for i, r in ipairs(rows) do list[i] = { run = r[1], key = r[2], digest = codec.or_nil(r[3]), verdict = codec.value(r[4]) } end
+    return list
+  end)
+end
+
 --- Say what becomes of an effect in doubt.
 ---@param id string of the run
 ---@param key string of the record

@@ -132,13 +132,12 @@ function M.read(path)
   local stat = fs.stat(path)
   if not stat or stat.type ~= "file" then
     return nil, errors.new("usage", ("no traces are kept: there is no file %s"):format(texts.word(path)),
-      { hint = "run the script with --spans, or put traces = true into the settings" })
+      { absent = true, hint = "run the script with --spans, or put traces = true into the settings" })
   end
   local db, why, err = open_once(path, { host = true, readonly = true, busy = 2 })
   if db then return db end
-  why = why or err and err.message or "cannot be read"
-  return nil, errors.new(err and "db" or "usage", ("%s %s"):format(texts.word(path), why),
-    { hint = "name another file: --file PATH", cause = err })
+  return nil, errors.new(err and "db" or "usage", ("%s %s"):format(texts.word(path), why or "cannot be read"),
+    { absent = not err or nil, hint = "name another file: --file PATH", cause = err })
 end
 
 -- ---- keeping ------------------------------------------------------------------------------------------------------------------
@@ -182,8 +181,9 @@ local function data_of(record, bodies, answer)
     end
     rest.message, rest.tries = rest.message and redactor:prose(tostring(rest.message)), tries[1] and tries or nil
   end
-  if bodies then rest.request, rest.answer = M.body(record.request), answer end
-  return redact.encoded(encoded(rest) or "{}")
+  rest = redact.clean(rest)
+  if bodies then rest.request, rest.answer = M.body(record.request), redact.clean(answer) end -- the request is clean, and is JSON
+  return encoded(rest) or "{}"
 end
 
 local INSERT = "INSERT INTO spans (trace,span,parent,name,about,start,seconds,error,data) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -195,12 +195,18 @@ local function text_of(value) return value ~= nil and redact.known(texts.valid(t
 
 local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
 
+--- The fields of a line of the log as JSON; of what would be cut in the middle it says how much it was.
+local function fields_of(fields)
+  local text = fields and encoded(fields)
+  return text and #text > M.LONGEST and encoded { left_out = ("%d bytes of fields"):format(#text) } or text
+end
+
 local function write(self, list)
   local batch, hex, lines = engine.batch(), spans.hex, false
   for _, r in ipairs(list) do
     if r.level then
       lines = true
-      batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, r.fields and cut(encoded(r.fields)) or nil)
+      batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, fields_of(r.fields))
     else
       batch:add(INSERT, r.trace, hex(r.span), r.parent and hex(r.parent) or nil, r.name, text_of(r.about), r.start, r.queue + r.run,
         r.error, data_of(r, self.bodies, self.answers[r]))

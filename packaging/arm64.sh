@@ -1,5 +1,6 @@
 #!/bin/sh
-# arm64.sh FOLDER: stoke for 64-bit ARM, cross-built with Debian's compiler, and a part of the tests under qemu's user mode.
+# arm64.sh FOLDER [packages]: stoke for 64-bit ARM, cross-built with Debian's compiler, and a part of the tests under qemu's user
+# mode; with `packages` the libraries alone are fetched.
 # Libraries and headers of arm64 are unpacked into FOLDER/arm64/root; the packages of this machine stay as they are.
 set -eu
 
@@ -25,6 +26,7 @@ if [ ! -e "$root/made" ]; then
   done
   touch "$root/made"
 fi
+[ "${2:-}" != packages ] || exit 0
 
 triple=aarch64-linux-gnu
 export PKG_CONFIG_SYSROOT_DIR="$root"

@@ -146,7 +146,7 @@ end
 
 local function check(name, given)
   if type(name) ~= "string" or name == "" then errors.argument("stoke.actor: a name expected, got %s", errors.describe(name)) end
-  given = errors.options(given, { state = true, on = "table", mailbox = "number" }, "stoke.actor")
+  given = errors.options(given, { state = true, on = "table", mailbox = "number", shared = "boolean" }, "stoke.actor")
   local on = {}
   if not given.on or not next(given.on) then errors.argument("stoke.actor %s: on must have a handler for each message", name) end
   for message, f in next, given.on do
@@ -163,8 +163,9 @@ end
 
 --- Define a kind of actor, and get the one of it that has no id.
 ---@param name string by which a later process finds it
----@param given { state?: table|fun(id: string): table, on: table<string, fun(state: table, ...): any>, mailbox?: integer }
----  state: what one begins with ({}); on: a handler for each message; mailbox: messages that may wait (10,000)
+---@param given { state?: table|fun(id: string): table, on: table<string, fun(state: table, ...): any>, mailbox?: integer, shared?:
+---  boolean } state: what one begins with ({}); on: a handler for each message; mailbox: messages that may wait (10,000); shared:
+---  where an engine is set, those that all hosts have (stdlib/actor/shared.lua)
 ---@return stoke.actor
 ---Raises `argument`.
 ---
@@ -172,6 +173,7 @@ end
 function M.define(name, given)
   local kind = check(name, given)
   actors.initial(errors.callable(kind.initial) and { name = name, initial = {} } or kind, "")
+  if given.shared and runs.engine() then return require "stoke.actor.shared".define(kind) end
   local f, hooks = actors.workflow(kind)
   if not code.box() then actors.kinds[name] = kind end
   runs.define(kind.workflow, f, hooks)

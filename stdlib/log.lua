@@ -93,18 +93,9 @@ local function valid_utf8(s)
   return (s:gsub("[\x80-\xFF]", "?"))
 end
 
-local redact, secrets -- once something is written
+local redact -- once something is written
 
-local function ready()
-  redact, secrets = redact or require "core.redact", secrets or require "core.secrets"
-end
-
--- What a field holds, unless its name says that it is a secret.
-local function shown(name, v)
-  if type(v) ~= "string" or not secrets.is(name, v) then return v end
-  redact.learn(v, name)
-  return redact.MARK
-end
+local function ready() redact = redact or require "core.redact" end
 
 -- A copy json.encode cannot refuse: keys are strings, no cycles, no functions, no NaN, four deep.
 local function plain(v, depth)
@@ -124,13 +115,13 @@ local function plain(v, depth)
   end
   for k, item in next, v do
     local name = valid_utf8(show(k))
-    out[name] = plain(shown(name, item), depth - 1)
+    out[name] = plain(redact.field(name, item), depth - 1)
   end
   return json.object(out)
 end
 
 local function compact(v)
-  local ok, text = pcall(function() return json.encode(plain(v, 4)) end)
+  local ok, text = pcall(function() return json.encode(redact.clean(plain(v, 4))) end)
   return ok and text or "<" .. type(v) .. ">"
 end
 
@@ -143,7 +134,7 @@ end
 
 local function quoted(v)
   local text
-  if type(v) == "table" and not has_tostring(v) then text = compact(v) else text = show(v) end
+  if type(v) == "table" and not has_tostring(v) then text = compact(v) else text = redact.known(show(v)) end
   if text ~= "" and not text:find "[%s%c\"=\127]" then return valid_utf8(text) end
   return '"' .. escape(text:gsub("\\", "\\\\"):gsub('"', '\\"')) .. '"'
 end
@@ -153,7 +144,7 @@ local function sorted(fields)
   for k, v in next, fields do
     local name = show(k)
     if values[name] == nil then keys[#keys + 1] = name end
-    values[name] = shown(name, v)
+    values[name] = redact.field(name, v)
   end
   table.sort(keys)
   return keys, values
@@ -168,7 +159,7 @@ local function text_line(level, message, fields, when)
   local first, lines = true, nil
   for _, k in ipairs(keys) do
     if k == "traceback" and type(values[k]) == "string" and values[k]:find "\n" then
-      lines = values[k]
+      lines = redact.known(values[k])
     else
       out[#out + 1] = first and "  " or " "
       out[#out + 1] = term.paint("dim", escape(k:gsub("[%s=\"]", "_")) .. "=", colour)
@@ -190,7 +181,7 @@ local function stamp(when)
 end
 
 local function json_line(level, message, fields, when, trace, span)
-  local out = plain(fields, 4)
+  local out = redact.clean(plain(fields, 4))
   if out[1] ~= nil then out = { fields = out } end
   out.time, out.level, out.msg = stamp(when), level, valid_utf8(message)
   if trace and out.trace_id == nil and out.span_id == nil then out.trace_id, out.span_id = trace, span end
@@ -222,37 +213,39 @@ function M.line(record, colour)
   return day == os.date("%Y-%m-%d", time.now() // 1 | 0) and line or day .. " " .. line
 end
 
+---A record as one line of JSON, as it is written with STOKE_LOG_FORMAT=json.
+---@private
+---@param record stoke.log.record
+---@return string
+---
+---Example: `io.write(log.json(record), "\n")`
+function M.json(record)
+  ready()
+  return json_line(record.level, record.message, record.fields or {}, record.time, record.trace, record.span)
+end
+
 -- The trace and the span around the task that writes.
 local function around()
   local seen = spans.on and spans.around()
   if seen then return seen.trace, spans.hex(seen.id) end
 end
 
--- A value without the secrets that this process knows.
-local function cleaned(v)
-  if type(v) == "string" then return redact.known(v) end
-  if type(v) ~= "table" then return v end
-  for k, item in next, v do v[k] = cleaned(item) end
-  return v
-end
-
 local function tell(level, message, fields, when, trace, span)
-  local out = plain(fields, 4)
+  local out = redact.clean(plain(fields, 4))
   if out[1] ~= nil then out = { fields = out } end
-  local record = { time = when, level = level, message = redact.known(valid_utf8(message)), trace = trace, span = span,
-    fields = next(out) ~= nil and cleaned(out) or nil }
+  local record = { time = when, level = level, message = valid_utf8(message), trace = trace, span = span,
+    fields = next(out) ~= nil and out or nil }
   for _, listener in ipairs(listeners) do pcall(listener, record) end
 end
 
 local function emit(level, message, fields)
   ready()
-  message = show(message)
+  message = redact.known(show(message)) -- value by value: in a line of JSON a secret may look like a piece of it
   local when, trace, span = (settings.now or time.now)(), around()
   local format = settings.format == "json" and json_line or text_line
   local ok, line = pcall(format, level, message, fields, when, trace, span)
   if not ok then line = level .. " " .. escape(message) end
   local write = settings.write or stdio.err
-  line = ok and format == json_line and redact.encoded(line) or redact.known(line)
   write(line .. "\n")
   if listeners[1] then tell(level, message, fields, when, trace, span) end
 end

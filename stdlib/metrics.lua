@@ -91,9 +91,28 @@ end
 
 local function check_labels(what, labels)
   errors.list(what .. ": labels", labels)
+  local seen = {}
   for i, label in ipairs(labels) do
-    if type(label) ~= "string" or not label:find(LABEL) or label == "le" then
-      errors.argument("%s: labels[%d] must be letters, digits and _ (and not le), got %s", what, i, errors.describe(label))
+    if type(label) ~= "string" or not label:find(LABEL) or label == "le" or label:find "^__" then
+      errors.argument("%s: labels[%d] must be letters, digits and _ (and not le, nor begin with __), got %s", what, i,
+        errors.describe(label))
+    end
+    if seen[label] then errors.argument("%s: labels[%d] is there twice: %s", what, i, label) end
+    seen[label] = true
+  end
+end
+
+local PARTS <const> = { "_bucket", "_sum", "_count" }
+
+--- A histogram is written under three names more: nobody else may have these.
+local function check_parts(what, name, kind)
+  for _, part in ipairs(PARTS) do
+    local of = name:sub(-#part) == part and metrics[name:sub(1, -#part - 1)]
+    if of and of.kind == "histogram" then
+      errors.argument("%s: %s is a part of the histogram %s", what, name, of.name)
+    end
+    if kind == "histogram" and metrics[name .. part] then
+      errors.argument("%s: %s would be a part of the histogram %s, and is there already", what, name .. part, name)
     end
   end
 end
@@ -104,6 +123,7 @@ local function metric(kind, name, help, labels, buckets)
   if type(help) ~= "string" then errors.argument("%s: what %s counts is missing, as a text", what, name) end
   labels = labels or {}
   check_labels(what, labels)
+  check_parts(what, name, kind)
   local known = metrics[name]
   if known then
     if known.kind ~= kind or table.concat(known.group.names, ",") ~= table.concat(labels, ",") then
@@ -150,8 +170,8 @@ function M.histogram(name, help, buckets, labels)
   errors.list("metrics.histogram: buckets", buckets)
   local before = -math.huge
   for i, limit in ipairs(buckets) do
-    if type(limit) ~= "number" or not (limit > before) then
-      errors.argument("metrics.histogram: buckets[%d] must be a number above the one before", i)
+    if type(limit) ~= "number" or not (limit > before and limit < math.huge) then
+      errors.argument("metrics.histogram: buckets[%d] must be a number above the one before (+Inf is always there)", i)
     end
     before = limit
   end
@@ -162,7 +182,7 @@ local function act(self, kind, what, value, least, ...)
   if self.kind ~= kind and not (what == "add" and self.kind == "gauge") then
     errors.argument("%s: a %s has no %s", self.name, self.kind, what)
   end
-  if type(value) ~= "number" or not (value >= least) then
+  if type(value) ~= "number" or self.kind ~= "gauge" and not (value >= least and value < math.huge and value > -math.huge) then
     errors.argument("%s: a number%s expected, got %s", self.name, least == 0 and ", 0 or more," or "", errors.describe(value))
   end
   if select("#", ...) > #self.group.names then errors.argument("%s: it has %d labels", self.name, #self.group.names) end
@@ -241,7 +261,7 @@ local EVERY <const> = { "*" }
 --- Example: `local server <close> = stoke.metrics.serve { port = 9464 }`
 function M.serve(options)
   options = errors.options(options or {}, OPTIONS, "metrics.serve")
-  local guard = guards.new(options)
+  local guard = guards.new(options, "stoke.metrics.serve")
   M.start()
   return http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 1024, drain = 0, system = options.system,

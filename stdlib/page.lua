@@ -21,6 +21,7 @@
 ---     act(order, stream)      answers POST /do
 ---     closed()                what it shows has ended: one that is added under its title takes its place
 
+local data = require "stoke.page.data"
 local document = require "stoke.page.document"
 local errors = require "core.errors"
 local guards = require "stoke.page.guard"
@@ -28,6 +29,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local log = require "stoke.log"
 local redact = require "core.redact"
+local requests = require "stoke.http.request"
 local scopes = require "core.scope"
 local streams = require "stoke.page.stream"
 local tasks = require "core.task"
@@ -143,10 +145,11 @@ end
 local HEADERS = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff",
   ["Cross-Origin-Resource-Policy"] = "same-origin", ["Content-Type"] = "application/json" }
 
-local function refuse(res, status, message, hint)
+local function refuse(res, status, message, hint, decided)
   local headers = { ["WWW-Authenticate"] = status == 401 and "Bearer" or nil, ["Retry-After"] = status == 503 and "2" or nil }
   for name, value in next, HEADERS do headers[name] = value end
-  return res:reply(status, headers, json.encode { error = redact.known(message), hint = hint and redact.known(hint) })
+  return res:reply(status, headers, json.encode { error = redact.known(message), hint = hint and redact.known(hint),
+    decided = decided and data.plain(decided) })
 end
 
 local STATUS = { argument = 400, protocol = 400, overloaded = 503, timeout = 504, denied = 403 }
@@ -158,7 +161,7 @@ local function answer(res, f, ...)
   local err = errors.wrap(value)
   if err.kind == "cancelled" or err.kind == "exit" then error(err, 0) end
   if err.kind == "script" or err.kind == "internal" then log.error("the page failed", { error = tostring(err) }) end
-  return refuse(res, STATUS[err.kind] or 409, err.message, rawget(err, "hint"))
+  return refuse(res, STATUS[err.kind] or 409, err.message, rawget(err, "hint"), rawget(err, "decided"))
 end
 
 local function get_document(_, _, res)
@@ -268,11 +271,6 @@ end
 
 local EVERY = { "*" }
 
---- The address of a server as a browser of this machine can open it: the one that stands for all of its addresses is none.
-local function reachable(url)
-  return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
-end
-
 local function make(fields)
   fields.views, fields.by_id, fields.stream = {}, {}, streams.new()
   return setmetatable(fields, Page)
@@ -311,7 +309,7 @@ function M.new(options)
   page.server = http.serve { port = not options.mem and (options.port or M.PORT) or nil, address = options.address,
     mem = options.mem, hosts = EVERY, origins = EVERY, max_body = 64 * 1024, drain = 0, system = options.system,
     handler = function(req, res) return handle(page, req, res) end }
-  page.url = reachable(page.server.url) .. "/"
+  page.url = requests.reachable(page.server.url) .. "/"
   page.link = page.url .. "#token=" .. guard.token
   tasks.spawn(keep, { name = "page", system = options.system }, page)
   return page

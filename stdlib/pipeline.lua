@@ -27,8 +27,8 @@ local M = {}
 --- Items between two stages, where nothing else is said.
 local BOUND <const> = 64
 
---- Items that are put in at once.
-local CHUNK <const> = 64
+--- Items that are put in at once, at most.
+local CHUNK <const> = 256
 
 ---@class stoke.pipeline.stage.definition
 ---@field name string letters, digits, - and _
@@ -148,8 +148,9 @@ local function item_of(given, i)
   return { id = id, key = given.key, value = given.value }
 end
 
---- Take items from a list or an iterator, in chunks.
-local function feed(source, put)
+--- Take items from a list or an iterator, in chunks that the room before the first stage is several of.
+local function feed(self, source, put)
+  local chunk = math.max(1, math.min(CHUNK, self.stages[1].bound // 4))
   local i, list = 0, {}
   local function next_one()
     i = i + 1
@@ -158,7 +159,7 @@ local function feed(source, put)
   end
   for given in next_one do
     list[#list + 1] = item_of(given, i)
-    if #list == CHUNK or errors.callable(source) then
+    if #list == chunk or errors.callable(source) then
       put(list)
       list = {}
     end
@@ -186,7 +187,7 @@ function Pipeline:put(source)
   local new = 0
   with_queue(self, function(queue)
     local run = self.running or runs.new(self, queue)
-    feed(source, function(list) new = new + run:put(list) end)
+    feed(self, source, function(list) new = new + run:put(list) end)
   end)
   return new
 end
@@ -199,7 +200,7 @@ local function work(self, what, source, ends)
   local run = runs.new(self, queue)
   self.running = run
   local _ <close> = setmetatable({}, { __close = function() self.running = nil end })
-  run:go(source and function(put) feed(source, put) end, ends)
+  run:go(source and function(put) feed(self, source, put) end, ends)
   return run
 end
 

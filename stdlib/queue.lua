@@ -100,11 +100,10 @@ end
 --- items for ever, or `reader:take(seconds)`. Leaving the loop, or its scope, gives back what was not settled.
 ---@param stream string
 ---@param group string readers of one group share the items; each group does all of them
----@param options? { lease?: number, tries?: integer, prefetch?: integer, from?: "first"|"new"|integer } lease: seconds after which
----  an
----  item is another's whose reader is gone (30); tries: how often it is lent (5); prefetch: items that are taken at once (1);
----  from: where
----  a group begins that is new ("first")
+---@param options? { lease?: number, tries?: integer, prefetch?: integer, most?: integer, from?: "first"|"new"|integer } lease:
+---  seconds after which an item is another's whose reader is gone (30); tries: how often it is lent (5); prefetch: items that are
+---  taken at once (1); most: so many at once while they are done in no time (prefetch); from: where a group begins that is new
+---  ("first")
 ---@return stoke.queue.reader reader
 ---@return nil
 ---@return nil
@@ -179,7 +178,7 @@ function Queue:read(stream, options)
     return perform(self, "queue.read", { stream = stream, from = from, limit = limit })
   end, function(item)
     return { id = item.id, key = item.key, offset = item.offset,
-      value = words.decode(("item %s of the stream %s"):format(item.id, stream), item.value, item.v) }
+      value = words.decode("item %s of the stream %s", item.value, item.v, item.id, stream) }
   end)
 end
 
@@ -200,7 +199,7 @@ function Queue:outcomes(stream, group, options)
     return perform(self, "queue.outcomes", { stream = stream, group = group, from = from, limit = limit })
   end, function(done)
     return { id = done.id, key = done.key, offset = done.offset, state = done.state, tries = done.tries, reason = done.reason,
-      value = words.decode(("the outcome of %s"):format(done.id), done.value) }
+      value = words.decode("the outcome of %s", done.value, nil, done.id) }
   end)
 end
 

@@ -14,6 +14,7 @@ local errors = require "core.errors"
 local fs = require "stoke.fs"
 local json = require "core.json"
 local replays = require "stoke.runs.replay"
+local schema = require "stoke.schema"
 local show = require "stoke.show"
 local timeline = require "stoke.runs.timeline"
 local words = require "stoke.runs.words"
@@ -259,6 +260,35 @@ end
 
 -- ---- decisions ----------------------------------------------------------------------------------------------------------------
 
+--- Other arguments are checked by the parameters of the tool that were kept with its request. What a function of the tool's own
+--- checks is checked when the run goes on. Gives the digest of the request that they are for.
+local function check_args(id, options)
+  local waiting = {}
+  for _, row in ipairs(check(perform("runs.waiting", { id = id, store = store_of(options) })).rows) do
+    if not options.of or row.number == options.of then waiting[#waiting + 1] = row end
+  end
+  local row = #waiting == 1 and waiting[1]
+  local params = row and type(row.asks) == "table" and row.asks.params
+  if not params then return options.digest end
+  local _, err = schema.json(params):try(options.args)
+  if err then
+    errors.raise("argument", ("the arguments of %s do not fit: %s"):format(row.asks.what, err.message), { cause = err })
+  end
+  return options.digest or row.digest
+end
+
+--- What a run waits for that a person decides, without reading all that it did.
+---@private
+---@param id string
+---@param options stoke.runs.where
+---@return stoke.runs.entry[]
+---
+--- Example: `for _, entry in ipairs(runs.waiting("trip-7", {})) do print(entry.asks) end`
+function M.waiting(id, options)
+  local parts = check(perform("runs.waiting", { id = id, store = store_of(options) }))
+  return timeline.entries(parts.rows, parts.run, true)
+end
+
 --- Approve or reject the call that a run waits for, also while no process has the run. The decision holds for exactly the recorded
 --- request: if the run asks for something else by then, it keeps waiting.
 ---@param id string
@@ -266,7 +296,8 @@ end
 ---  record, if several wait; reject: the reason; args: approve with these arguments instead; digest: decide only if the record
 ---  still has this digest (from `show`)
 ---@return { id: string, number: integer, key: string, name: string, request: any, decision: "approved"|"rejected" }
----Raises `usage` where nothing waits, `argument`, `db`.
+---Raises `usage` where nothing waits, or it was decided in another way before (`decided`: what stands); `argument`, also for
+---arguments that do not fit the tool; `db`.
 ---
 --- Example: `stoke.runs.approve("trip-7", { reject = "too expensive" })`
 function M.approve(id, options)
@@ -278,8 +309,10 @@ function M.approve(id, options)
     errors.argument("runs.approve: reject must be the reason, got %s", errors.describe(reject))
   end
   if reject and options.args then errors.argument "runs.approve: other arguments are approved, not rejected" end
+  local digest = options.digest
+  if options.args then digest = check_args(id, options) end
   return check(perform("runs.decide", { id = id, of = options.of, decision = reject and "rejected" or "approved",
-    reason = type(reject) == "string" and reject or nil, args = options.args, digest = options.digest, store = store_of(options) }))
+    reason = type(reject) == "string" and reject or nil, args = options.args, digest = digest, store = store_of(options) }))
 end
 
 --- Say what happened to an effect in doubt: one that had begun when its process ended, before its outcome was recorded.
@@ -323,20 +356,23 @@ end
 --- `{ cassette = "NAME" }` (cassettes/NAME.jsonl beside the test) that asks the same.
 ---@param id string
 ---@param path? string ends in .run or .jsonl; default: the id with `.run`, in the working folder
----@param options? stoke.runs.where
+---@param options? { texts?: table<string, string>, store?: string } texts: by path, in place of what its source files held; so
+---  `stoke replay FILE --check` says whether other code would ask the same
 ---@return string path
 ---Raises `usage`, `argument`, `db`, `os`.
 ---
 --- Example: `local path = stoke.runs.export("trip-7", "bug.run")`
 function M.export(id, path, options)
   check_id("runs.export", id)
-  options = errors.options(options, { store = "string" }, "runs.export")
+  options = errors.options(options, { texts = "table", store = "string" }, "runs.export")
   if path and path:find "%.jsonl$" then
     local parts = loaded(id, options)
     cassettes.of_run(path, parts.run.id, parts.run, parts.rows):save()
     return path
   end
-  local text = check(perform("runs.text", asked(id, options)))
+  local q = asked(id, options)
+  q.texts = options.texts
+  local text = check(perform("runs.text", q))
   local head = json.decode(text:match "^[^\n]*")
   path = path or (type(head) == "table" and type(head.id) == "string" and head.id or id):gsub("[^%w_.-]", "_") .. ".run"
   if not path:find "%.run$" then

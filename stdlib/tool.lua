@@ -266,10 +266,8 @@ end
 --- tell them.
 local function remember(args)
   for name, value in next, args do
-    if type(value) == "table" then
-      remember(value)
-    elseif type(name) == "string" and secrets.is(name, value) then
-      require "core.redact".learn(value, name)
+    if type(value) == "table" or type(name) == "string" and secrets.named(name) then
+      return require "core.redact".learn_fields(args)
     end
   end
 end

@@ -6,6 +6,12 @@
 
 #define STACK_SIZE (1u << 18)
 
+/* The library begins its texts with a place in its source: "(conn.c:2088): ". */
+static const char *plain_text(const char *text) {
+  const char *end = *text == '(' ? strstr(text, "): ") : NULL;
+  return end ? end + 3 : text;
+}
+
 void nats_error(natsStatus status, const char *what, struct err *e) {
   const char *kind = "refused", *hint = NULL;
   switch (status) {
@@ -32,7 +38,7 @@ void nats_error(natsStatus status, const char *what, struct err *e) {
   natsStatus last = NATS_OK;
   const char *more = libnats.nats_GetLastError(&last);
   if (last != status || !more || !*more) more = libnats.natsStatus_GetText(status);
-  err_set(e, kind, (int)status, "%s: %.160s", what, more);
+  err_set(e, kind, (int)status, "%s: %.160s", what, plain_text(more));
   e->hint = hint;
 }
 

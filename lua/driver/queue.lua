@@ -1,9 +1,8 @@
 --- Effects of queues: queue.open, queue.publish, queue.take, queue.settle, queue.renew, and what looks and moves.
 ---
 --- queue.open is a stream without items: the scope it is opened in owns it. The others name the queue by its URL, without a
---- password;
---- beside the request stands `work`, the handle of stdlib/queue.lua, which has `stream` (that of queue.open) and the whole URL. A
---- replayed stream has no engine behind it: where a run goes on live, the engine is opened again.
+--- password; beside the request stands `work`, the handle of stdlib/queue.lua, which has `stream` (that of queue.open) and the
+--- whole URL. A replayed stream has no engine behind it: where a run goes on live, the engine is opened again.
 ---
 --- An item that a script has taken is held: its lease is renewed until it is settled, or nobody has it any more.
 
@@ -23,10 +22,15 @@ local M = {}
 
 -- ---- opening ----------------------------------------------------------------------------------------------------------------
 
+---@class core.queue.held an item of stdlib/queue/items.lua
+---@field claim core.engine.claim
+---@field read? true somebody has seen it; else it goes back as it came
+---@field lost? true nobody has it any more; set here
+
 --- The stream's source.
 ---@class core.queue
 ---@field engine core.engine
----@field held table<table, { claim: core.engine.claim, lease: number, due: number, unread?: boolean }> by item; weak
+---@field held table<core.queue.held, { lease: number, due: number }> weak
 local Queue = {}
 Queue.__index = Queue
 
@@ -43,8 +47,8 @@ function Queue:close()
   self.engine = nil
   if not own then return end
   local list = {}
-  for item, hold in next, self.held do
-    list[#list + 1] = { claim = hold.claim, state = hold.unread and "back" or "again", reason = "its reader was closed" }
+  for item in next, self.held do
+    list[#list + 1] = { claim = item.claim, state = item.read and "again" or "back", reason = "its reader was closed" }
     item.lost = true
   end
   self.held = {}
@@ -161,21 +165,28 @@ local SHORTEST <const>, PART <const> = 0.05, 1 / 3
 --- Claims that are due, by lease; and seconds until the next is.
 local function due_of(held)
   local now, by, left = monotonic(), {}, math.huge
-  for _, hold in next, held do
+  local later = {}
+  for item, hold in next, held do
     if hold.due <= now then
       by[hold.lease] = by[hold.lease] or {}
-      table.insert(by[hold.lease], hold.claim)
-      hold.due = now + hold.lease * PART
+      table.insert(by[hold.lease], item.claim)
+      later[hold] = true
+    else
+      left = math.min(left, hold.due - now)
     end
-    left = math.min(left, hold.due - now)
+  end
+  for hold in next, later do
+    hold.due = now + hold.lease * PART
+    left = math.min(left, hold.lease * PART)
   end
   return by, math.max(left, SHORTEST)
 end
 
 local function forget_lost(held, lost)
-  for item, hold in next, held do
+  for item in next, held do
     for _, claim in ipairs(lost) do
-      if claim.offset == hold.claim.offset and claim.fence == hold.claim.fence and claim.stream == hold.claim.stream then
+      local own = item.claim
+      if claim.offset == own.offset and claim.fence == own.fence and claim.stream == own.stream then
         item.lost, held[item] = true, nil
       end
     end
@@ -189,37 +200,32 @@ local function renew(queue)
       local lost = queue.engine and queue.engine:renew(claims, lease) -- where the server is away, the next look tries again
       if lost and lost[1] then forget_lost(queue.held, lost) end
     end
+    if not queue.engine or not next(queue.held) then break end -- meanwhile: who woke it then found it asking
     if host.park("queue", left) == nil then break end
   end
   queue.renewing = nil
 end
 
---- Renew the lease of an item from now on.
+--- Renew the leases of items from now on.
 ---@param work table
----@param item table which is told of its loss: `lost`
----@param claim core.engine.claim
----@param lease number
----@param unread boolean nobody has seen it yet: it goes back as it came
-function M.hold(work, item, claim, lease, unread)
+---@param items core.queue.held[]
+---@param lease number seconds
+function M.hold(work, items, lease)
   local queue = queue_of(work)
-  if not queue then return end
-  queue.held[item] = { claim = claim, lease = lease, due = monotonic() + lease * PART, unread = unread }
+  if not queue or not items[1] then return end
+  local hold = { lease = lease, due = monotonic() + lease * PART } -- of all of them
+  for _, item in ipairs(items) do queue.held[item] = hold end
   if queue.renewing then return end
   queue.renewing = tasks.spawn(renew, { system = true, name = "queue" }, queue)
 end
 
---- It is given to somebody.
-function M.read(work, item)
-  local queue = queue_of(work)
-  local hold = queue and queue.held[item]
-  if hold then hold.unread = nil end
-end
-
---- It is settled.
-function M.release(work, item)
+--- They are settled.
+---@param work table
+---@param items core.queue.held[]
+function M.release(work, items)
   local queue = queue_of(work)
   if not queue then return end
-  queue.held[item] = nil
+  for _, item in ipairs(items) do queue.held[item] = nil end
   queue:rest()
 end
 

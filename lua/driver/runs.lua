@@ -9,6 +9,7 @@ require "core.driver.proc"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local files = require "core.driver.runs.file"
+local history = require "core.history.runs"
 local lives = require "core.runs.live"
 local loading = require "core.store.load"
 local outputs = require "core.journal.output"
@@ -193,11 +194,24 @@ end
 --- A run and all that was kept of it.
 effect.define("runs.load", { class = "pure", run = function(q) return M.with_run(q, load) end })
 
---- A run as the text of a file.
+local function plain(path) return (path:gsub("^%./", "")) end
+
+--- The same sources, with other texts of some files.
+local function changed(sources, texts)
+  local by_path, out = {}, {}
+  for path, text in next, texts do by_path[plain(path)] = text end
+  for i, one in ipairs(sources) do
+    out[i] = { name = one.name, text = by_path[plain(one.name:match "^%S+ (.*)$" or one.name)] or one.text }
+  end
+  return out
+end
+
+--- A run as the text of a file. q.texts: by path, in place of what its source files held.
 effect.define("runs.text", { class = "pure", run = function(q)
   return M.with_run(q, function(store, run)
     local parts, err = load(store, run)
     if not parts then return nil, err end
+    if q.texts then parts.sources = changed(parts.sources, q.texts) end
     return files.write(parts)
   end)
 end })
@@ -293,8 +307,8 @@ local function one_of(found, of, run, words)
     { hint = ("say which: stoke %s %s --of %d"):format(words.verb, runs.typed(run), found[1].number) })
 end
 
-local function rows_of(store, q)
-  local parts, err = load_named(store, q)
+local function rows_of(store, q, read)
+  local parts, err = read(store, q)
   if not parts then return nil, err end
   if ended(parts.run) then
     return nil, errors.new("usage", ("the run %s has ended: it is %s"):format(parts.run.id, parts.run.state),
@@ -303,16 +317,43 @@ local function rows_of(store, q)
   return parts
 end
 
+--- Records of a run that wait for a person, at most.
+local WAITING <const> = 1000
+
+--- The run of an id, and its records that wait for a person.
+local function waiting_of(store, q)
+  local run, err = M.run(store, q.id)
+  if not run then return nil, err end
+  local rows
+  rows, err = history.waiting(store, run.number, WAITING)
+  if not rows then return nil, err end
+  return { run = with_owner(store, with_origin(store, run)), rows = rows }
+end
+
+define("waiting", "pure", waiting_of)
+
+--- What was decided of the calls of some runs, by their numbers.
+define("said", "pure", function(store, q) return store:said(q.runs) end)
+
+--- What stands of a record, in words for who comes second.
+local function stands(store, run, row)
+  for _, one in ipairs(store:decisions(run.id) or {}) do
+    local verdict = one.key == row.key and one.verdict
+    if verdict then
+      return verdict, (": %s%s"):format(verdict.decision, verdict.args and " with other arguments"
+        or verdict.reason and ": " .. verdict.reason or "")
+    end
+  end
+  return nil, ""
+end
+
 --- Decide about a call that waits: the decision holds for the exact request that was recorded.
 define("decide", "idempotent", function(store, q)
-  local parts, err = rows_of(store, q)
+  local parts, err = rows_of(store, q, waiting_of)
   if not parts then return nil, err end
-  local run, waiting = parts.run, {}
-  for _, row in ipairs(parts.rows) do
-    if row.asks and not row.outcome then waiting[#waiting + 1] = row end
-  end
+  local run = parts.run
   local row
-  row, err = one_of(waiting, q.of, run, APPROVAL)
+  row, err = one_of(parts.rows, q.of, run, APPROVAL)
   if not row then return nil, err end
   if q.digest and q.digest ~= row.digest then
     return nil, errors.new("usage", ("#%d of %s asks something else by now: it was not decided"):format(row.number, run.id),
@@ -322,8 +363,9 @@ define("decide", "idempotent", function(store, q)
   ok, err = store:decide(run.id, row.key, row.digest, { decision = q.decision, reason = q.reason, args = q.args })
   if ok == nil then return nil, err end
   if not ok then
-    return nil, errors.new("usage", ("#%d of %s was decided before, and that stands"):format(row.number, run.id),
-      { hint = show_hint(run) })
+    local verdict, said = stands(store, run, row)
+    return nil, errors.new("usage", ("#%d of %s was decided before, and that stands%s"):format(row.number, run.id, said),
+      { hint = show_hint(run), decided = verdict })
   end
   tell(store, run.id)
   return { id = run.id, number = row.number, key = row.key, request = row.request, decision = q.decision, name = row.name,
@@ -341,7 +383,7 @@ local function as_given(row, run, q)
 end
 
 define("resolve", "idempotent", function(store, q)
-  local parts, err = rows_of(store, q)
+  local parts, err = rows_of(store, q, load_named)
   if not parts then return nil, err end
   local run, doubtful = parts.run, {}
   for _, row in ipairs(parts.rows) do

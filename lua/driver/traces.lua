@@ -31,8 +31,10 @@ local LIST = [[
 SELECT g.*, first.name, first.about FROM (
   SELECT trace, min(start) AS start, max(start+seconds), count(*), count(*) FILTER (WHERE name IN ('llm.chat','llm.stream')),
     count(*) FILTER (WHERE error IS NOT NULL),
-    sum(coalesce(json_extract(data,'$.input_tokens'),0)) FILTER (WHERE name LIKE 'llm.%' OR name LIKE 'embed.%'),
-    sum(coalesce(json_extract(data,'$.output_tokens'),0)) FILTER (WHERE name LIKE 'llm.%'), max(n) AS last
+    sum(coalesce(iif(json_valid(data),json_extract(data,'$.input_tokens'),0),0))
+      FILTER (WHERE name LIKE 'llm.%' OR name LIKE 'embed.%'),
+    sum(coalesce(iif(json_valid(data),json_extract(data,'$.output_tokens'),0),0)) FILTER (WHERE name LIKE 'llm.%'),
+    max(n) AS last
   FROM spans GROUP BY trace ORDER BY last DESC LIMIT ?) AS g
 JOIN spans AS first ON first.n=(SELECT n FROM spans WHERE trace=g.trace ORDER BY parent IS NOT NULL, start, n LIMIT 1)
 ORDER BY g.last DESC]]

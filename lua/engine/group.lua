@@ -8,7 +8,7 @@
 ---     group:values(offsets)   what these items are: { record, data }; false where the value is gone
 ---     group:settled(offset)   the record of how an item was settled last; false
 ---     group:record_at(seq)    a record and its bytes; false
----     group:catch_up()        all is read that was written before
+---     group:catch_up(seconds?) all is read that was written before; without `seconds` within as long as the engine tries things
 ---     group:clock()           seconds since 1970 by the log's clock, as far as it is known
 
 local errors = require "core.errors"
@@ -28,6 +28,8 @@ M.BYTES = 16 << 20
 M.AGAIN = 0.02
 --- The part of a lease that may be over when a claim is given.
 M.SLOW = 0.1
+--- Seconds that a claim whose time is up may still take to learn what is there.
+M.SYNC = 10
 
 ---@class core.engine.group
 ---@field stream string
@@ -78,11 +80,14 @@ end
 
 --- Wait until something is so.
 ---@param is fun(): any
----@return boolean|nil
+---@param last? number by the monotonic clock: no longer
+---@return boolean|nil true, false when the time is up
 ---@return stoke.error|nil err
-function Group:await(is)
+function Group:await(is, last)
   while not is() do
-    local ok, err = self:wait()
+    local left = last and last - monotonic()
+    if left and left <= 0 then return false end
+    local ok, err = self:wait(left)
     if ok == nil then return nil, err end
   end
   return true
@@ -285,7 +290,8 @@ end
 --- As core.engine's claim.
 function Group:claim(q)
   local last, synced = monotonic() + q.wait, false
-  local ok, err = self:await(function() return self.machine and self.machine.began end)
+  local ok, err = self:await(function() return self.machine and self.machine.began end, last + M.SYNC)
+  if ok == false then return {} end
   while ok do
     local can, due = self.machine:lendable(self:clock() or 0)
     local pause
@@ -301,7 +307,7 @@ function Group:claim(q)
     if left <= 0 and (synced or can) then return {} end
     if left <= 0 then
       synced = true
-      ok, err = self:catch_up()
+      ok, err = self:catch_up(M.SYNC)
     else
       ok, err = self:wait(math.min(left, pause or left))
       ok = ok ~= nil

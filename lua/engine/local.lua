@@ -4,8 +4,8 @@
 ---     "local:jobs.db"    a file; "local::memory:" is one that only this process has
 ---
 --- The engine's clock is the machine's. Changes of this process wake who waits at once; whether another process has written is
---- looked
---- at while somebody waits.
+--- looked at while somebody waits. What is published or settled is on the disk before it returns; a claim need not be: a power cut
+--- ends all readers, and an item whose claim is forgotten waits as before.
 
 local errors = require "core.errors"
 local host = require "host.task"
@@ -116,7 +116,7 @@ local function hub_of(path)
   hub = setmetatable({ path = path, db = db, users = 1, changes = {}, others = 0, waiters = {}, waiting = 0 }, Hub)
   hub.turns = turns.new(db, function(changed)
     for name in next, changed do hub:tell(name) end
-  end)
+  end, items.FLEETING)
   if path ~= ":memory:" then hubs[path] = hub end
   return hub
 end

@@ -20,6 +20,8 @@ local M = {}
 M.VERSION = 1
 --- Seconds after which somebody else publishes what a settled item hands over.
 M.HAND = 30
+--- Items read ahead at most: that can be lent, and that wait for an earlier one of their key.
+M.AHEAD, M.WINDOW = 2000, 10000
 
 ---@class core.engine.machine.item
 ---@field offset integer
@@ -40,7 +42,7 @@ M.HAND = 30
 ---@field time number of the last record
 ---@field open table<integer, core.engine.machine.item> not settled, by offset
 ---@field dead table<integer, { key?: string, size: integer }>
----@field lent integer
+---@field count table<string, integer> open items by their state
 ---@field done integer settled as done
 ---@field began boolean
 local Machine = {}
@@ -82,9 +84,10 @@ end
 
 --- A change of state: what stands in the heaps for an earlier one is void.
 local function enter(self, item, state, due)
-  if item.state == "lent" then self.lent = self.lent - 1 end
+  local count, before = self.count, item.state
+  if before then count[before] = count[before] - 1 end
+  count[state] = count[state] + 1
   item.state, item.due, item.serial = state, due, (item.serial or 0) + 1
-  if state == "lent" then self.lent = self.lent + 1 end
   if state == "ready" then push(self.ready, item.offset, item) end
   if due then push(self.dues, due, item) end
 end
@@ -120,8 +123,21 @@ local function add(self, item)
   enter(self, item, i == list.first and "ready" or "blocked")
 end
 
+--- Nothing is open.
+local function clear(self)
+  self.open, self.keys, self.ready, self.dues = {}, {}, {}, {}
+  self.count = { blocked = 0, ready = 0, lent = 0, later = 0, hand = 0 }
+end
+
+--- Insert an item in a state that it had before. Those before it are there.
+local function place(self, item, state, due)
+  add(self, item)
+  if state ~= "ready" and state ~= "blocked" then enter(self, item, state, due) end
+end
+
 local function remove(self, item)
-  enter(self, item, "gone")
+  self.count[item.state] = self.count[item.state] - 1
+  item.state, item.serial = "gone", item.serial + 1
   self.open[item.offset] = nil
   local list = item.key and self.keys[item.key]
   if not list then return end
@@ -255,12 +271,17 @@ end
 
 --- The group goes on from an offset: back, or ahead, over items that no claim has known.
 function apply.rewind(self, record)
-  local offsets = {}
-  for offset in next, self.open do
-    if offset >= record.to or offset > self.seen then offsets[#offsets + 1] = offset end
+  local rest = {}
+  for offset, item in next, self.open do
+    if offset < record.to and offset <= self.seen then rest[#rest + 1] = item end
   end
-  table.sort(offsets, function(a, b) return a > b end) -- from the end, so that no successor becomes ready in between
-  for _, offset in ipairs(offsets) do remove(self, self.open[offset]) end
+  table.sort(rest, function(a, b) return a.offset < b.offset end)
+  clear(self)
+  for _, item in ipairs(rest) do
+    local state = item.state
+    item.state = nil
+    place(self, item, state, item.due)
+  end
   for offset in next, self.dead do
     if offset >= record.to then self.dead[offset] = nil end
   end
@@ -322,8 +343,9 @@ function Machine:lendable(time)
   return false, dues[1][1]
 end
 
---- Items that could be lent at once, about.
-function Machine:waiting() return #self.ready end
+--- Are so many items read that reading further is of no use now? What waits behind others of its key counts too: a stream of few
+--- keys would be read to its end else.
+function Machine:full() return self.count.ready >= M.AHEAD or self.count.blocked >= M.WINDOW end
 
 -- ---- the whole of it ----------------------------------------------------------------------------------------------------
 
@@ -347,15 +369,14 @@ end
 ---@param picture? table
 ---@return core.engine.machine
 function M.new(picture)
-  local self = setmetatable({ from = 1, seen = 0, loaded = 0, time = 0, open = {}, dead = {}, keys = {}, ready = {}, dues = {},
-    lent = 0, done = 0, rewinds = 0, began = picture ~= nil }, Machine)
+  local self = setmetatable({ from = 1, seen = 0, loaded = 0, time = 0, dead = {}, done = 0, rewinds = 0,
+    began = picture ~= nil }, Machine)
+  clear(self)
   if not picture then return self end
   self.from, self.seen, self.time, self.done = picture.from, picture.seen, picture.time, picture.done
   self.loaded, self.rewinds = picture.seen, picture.rewinds
   for _, p in ipairs(picture.open) do
-    local item = { offset = p.o, key = p.k, size = p.z, try = p.t, fence = p.f, was = p.w, at = p.a }
-    add(self, item)
-    if p.s ~= "ready" and p.s ~= "blocked" then enter(self, item, p.s, p.d) end
+    place(self, { offset = p.o, key = p.k, size = p.z, try = p.t, fence = p.f, was = p.w, at = p.a }, p.s, p.d)
   end
   for _, p in ipairs(picture.dead) do self.dead[p.o] = { key = p.k, size = p.z } end
   return self

@@ -54,6 +54,14 @@ local function option(at, name, value)
   return true
 end
 
+--- Is this a host, with a port or without: HOST, HOST:4222, [::1]:4222?
+local function is_host(text)
+  local host, port = text:match "^(%[[%x:.]+%])(.*)$"
+  if not host then host, port = text:match "^([^:%[%]/]+)(.*)$" end
+  local number = port and math.tointeger(tonumber(port:match "^:(%d+)$"))
+  return host ~= nil and (port == "" or number ~= nil and number > 0 and number < 65536)
+end
+
 --- What a URL says.
 ---@param url string
 ---@param plain string the same without a password
@@ -66,6 +74,7 @@ function M.parse(url, plain)
     plain = plain }
   local who = hosts:match "^[^@,]*@" or ""
   for host in hosts:gsub("/+$", ""):gmatch "[^,]+" do
+    if not is_host(host:match "([^@]*)$") then return nil, argument(plain, "names a host that is none, or a port") end
     if not host:find("@", 1, true) then host = who .. host end
     at.servers[#at.servers + 1] = "nats://" .. host
   end
@@ -339,7 +348,8 @@ local function count_group(self, stream, group, last)
   local m, open, dead = g.machine, 0, 0
   for _ in next, m.open do open = open + 1 end
   for _ in next, m.dead do dead = dead + 1 end
-  return { group = group, waiting = open - m.lent + math.max(last - m.loaded, 0), lent = m.lent, done = m.done, dead = dead }
+  return { group = group, waiting = open - m.count.lent + math.max(last - m.loaded, 0), lent = m.count.lent, done = m.done,
+    dead = dead }
 end
 
 function Engine:streams()
@@ -371,7 +381,7 @@ local function groups_for_trim(self, stream)
       local g, ok
       g, err = group_of(self, stream, s.group)
       if g then ok, err = g:catch_up() end
-      if ok then ok, err = g:keep(true) end
+      if ok then ok, err = g:keep() end
       if not ok then return nil, err end
       list[#list + 1] = g
     end

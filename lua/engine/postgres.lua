@@ -10,6 +10,7 @@ local engines = require "core.engine"
 local errors = require "core.errors"
 local links = require "core.engine.postgres.link"
 local monotonic = require "host.time".monotonic
+local together = require "core.engine.together"
 
 local M = {}
 
@@ -23,6 +24,8 @@ local TOGETHER <const> = 1000
 
 ---@class core.engine.postgres: core.engine
 ---@field link core.engine.postgres.link
+---@field claims table<string, core.engine.together> by what is asked
+---@field settling core.engine.together
 local Engine = {}
 Engine.__index = Engine
 Engine.traits = { order = "key", fenced = true, handover = "one step", cas = true, dedup = "always", processes = true }
@@ -35,7 +38,9 @@ function M.open(url)
   local name = engines.plain(url)
   local link, err = links.open(url, name)
   if not link then return nil, err end
-  return setmetatable({ url = name, link = link }, Engine)
+  local self = setmetatable({ url = name, link = link, claims = {} }, Engine)
+  self.settling = together.new(TOGETHER, function(list) return self:settle_all(list) end, function(e) return e.kind == "db" end)
+  return self
 end
 
 -- ---- requests ---------------------------------------------------------------------------------------------------------------
@@ -102,9 +107,9 @@ end
 local CLAIM <const> = "SELECT * FROM stoke.claim($1::text,$2::text,$3::bigint,$4::float8,$5::bigint,$6::int,$7::bigint)"
 
 --- Claims; or none, and in how many seconds there may be one.
-local function claim_once(self, q)
+local function claim_once(self, q, n)
   local from = q.from == "new" and -1 or math.type(q.from) == "integer" and q.from or 1
-  local found, err = self.link:ask("look", { { CLAIM, q.stream, q.group, q.n, q.lease, from, math.min(q.tries, 1 << 30), HEAP } })
+  local found, err = self.link:ask("look", { { CLAIM, q.stream, q.group, n, q.lease, from, math.min(q.tries, 1 << 30), HEAP } })
   if not found then return nil, err end
   local claims = {}
   for i, row in ipairs(found[1]) do
@@ -115,16 +120,41 @@ local function claim_once(self, q)
   return claims
 end
 
-function Engine:claim(q)
-  local link, name, last = self.link, of_stream(q.stream), monotonic() + q.wait
-  local function undo(claims)
+--- Claims for all who ask the same at the same moment, by their order. Who gets none of them asks again at once.
+local function claim_all(self, q, list)
+  local n, at = 0, 0
+  for _, op in ipairs(list) do n = n + op.weight end
+  local claims, due = claim_once(self, q, n)
+  if not claims then return due end
+  for _, op in ipairs(list) do
+    local last = math.min(at + op.weight, #claims)
+    op.value, op.more = table.move(claims, at + 1, last, 1, {}), claims[1] and 0 or due
+    at = last
+  end
+end
+
+--- One of those who ask the same.
+local function claim_with_others(self, q)
+  local key = ("%s\0%s\0%s\0%d\0%s"):format(q.stream, q.group, q.lease, q.tries, q.from)
+  local all = self.claims[key]
+  if not all then
+    all = together.new(engines.MOST, function(list) return claim_all(self, q, list) end, function() return false end)
+    self.claims[key] = all
+  end
+  local claims, more = all:take { weight = q.n, undo = function(claims)
     local list = {}
     for i, claim in ipairs(claims) do list[i] = { claim = claim, state = "back" } end
     if list[1] then self:settle(list) end
-  end
+  end }
+  if not all.running then self.claims[key] = nil end
+  return claims, more
+end
+
+function Engine:claim(q)
+  local link, name, last = self.link, of_stream(q.stream), monotonic() + q.wait
   while true do
     local seen = link.changes[name] or 0
-    local claims, due = link:through(function() return claim_once(self, q) end, undo)
+    local claims, due = claim_with_others(self, q)
     if not claims then return nil, due end
     local left = last - monotonic()
     if claims[1] or left <= 0 then return claims end
@@ -173,7 +203,7 @@ local function bytes_of(s)
   return bytes
 end
 
-function Engine:settle(list)
+local function settle_parts(self, list)
   local good = {}
   for _, part in ipairs(parts(list, bytes_of)) do
     local flags, err = settle_part(self, part)
@@ -186,6 +216,20 @@ function Engine:settle(list)
   end
   return good
 end
+
+--- Settle what all ask for who ask at the same moment.
+function Engine:settle_all(ops)
+  local list, at = {}, 0
+  for _, op in ipairs(ops) do table.move(op.about, 1, #op.about, #list + 1, list) end
+  local good, err = settle_parts(self, list)
+  if not good then return err end
+  for _, op in ipairs(ops) do
+    op.value = table.move(good, at + 1, at + #op.about, 1, {})
+    at = at + #op.about
+  end
+end
+
+function Engine:settle(list) return self.settling:take { about = list, weight = #list } end
 
 function Engine:rewind(stream, group, offset)
   local done, err = self.link:ask("write", { { "SELECT stoke.rewind($1::text,$2::text,$3::bigint)", stream, group, offset } })

@@ -333,6 +333,28 @@ function M.record(store, run, number)
   return load.guarded(store, whole, store, base, by_number, number, contents)
 end
 
+local ASKING = "SELECT id&4294967295 FROM records WHERE id BETWEEN ? AND ? AND asks IS NOT NULL AND outcome IS NULL "
+  .. "ORDER BY id LIMIT ?"
+
+--- The records of a run that wait for a person, whole, without reading the others.
+---@param store stoke.store
+---@param run integer
+---@param limit integer
+---@return stoke.journal.row[]|nil
+---@return stoke.error|nil err
+---
+--- Example: `for _, row in ipairs(assert(history.waiting(store, run.number, 100))) do print(row.asks.what) end`
+function M.waiting(store, run, limit)
+  local found, err = store.db:query(ASKING, { run << 32, (run << 32) + 0xFFFFFFFF, limit })
+  if not found then return nil, store:failed(err) end
+  local rows = {}
+  for _, r in ipairs(found.rows) do
+    rows[#rows + 1], err = M.record(store, run, r[1])
+    if err then return nil, err end
+  end
+  return rows
+end
+
 -- ---- conversations --------------------------------------------------------------------------------------------------------------
 
 --- Calls of models that are looked at, the newest; and the records among which they are looked for.

@@ -15,8 +15,9 @@ local FAILED = "WHERE trace IN (SELECT trace FROM spans WHERE error IS NOT NULL)
 local SUMS = [[
 SELECT trace, min(start), max(start+seconds), count(*), count(*) FILTER (WHERE name IN ('llm.chat','llm.stream')),
   count(*) FILTER (WHERE error IS NOT NULL),
-  sum(coalesce(json_extract(data,'$.input_tokens'),0)) FILTER (WHERE name IN ('llm.chat','llm.stream','embed.texts')),
-  sum(coalesce(json_extract(data,'$.output_tokens'),0)) FILTER (WHERE name IN ('llm.chat','llm.stream'))
+  sum(coalesce(iif(json_valid(data),json_extract(data,'$.input_tokens'),0),0))
+    FILTER (WHERE name IN ('llm.chat','llm.stream','embed.texts')),
+  sum(coalesce(iif(json_valid(data),json_extract(data,'$.output_tokens'),0),0)) FILTER (WHERE name IN ('llm.chat','llm.stream'))
 FROM spans WHERE trace IN (SELECT value FROM json_each(?)) GROUP BY trace]]
 local ROOTS = [[
 SELECT trace, name, about, error, parent FROM (SELECT trace, name, about, error, parent,

@@ -8,6 +8,7 @@ local rand = require "host.rand"
 local shared = require "core.runs.shared"
 local ships = require "core.store.ship"
 local tasks = require "core.task"
+local monotonic = require "host.time".monotonic
 
 local M = {}
 
@@ -30,6 +31,7 @@ M.BEAT, M.GONE, M.FORGOTTEN = 5, 15, 24 * 3600
 ---@field done integer runs that ended there
 ---@field load number share of its slots that is at work
 ---@field seen_ago number
+---@field up number seconds since it began; of one that is gone, until it was heard last
 
 --- A name for this process: the machine's, and the process's number.
 ---@return string
@@ -48,12 +50,25 @@ local function word_of(worker, since, now)
     runs = worker.count, busy = worker.busy, done = worker.done }
 end
 
+--- Hear of the others. What the engine has of one that is gone passes for a word of it until M.GONE is over.
+local function listen(own)
+  local since = 0
+  while not own.closed do
+    local list, err = own.engine:kv_watch(BUCKET, "", since, 4 * M.BEAT)
+    for _, change in ipairs(list or {}) do
+      since = math.max(since, change.revision)
+      own.heard[change.key] = change.value and monotonic() or nil
+    end
+    if not list and (err.kind == "cancelled" or host.park("hosts", M.BEAT) == nil) then return end
+  end
+end
+
 --- Say that a worker is there, until it is closed.
 ---@param worker stoke.runs.worker
----@return { close: fun(self) }
+---@return { close: fun(self), alone: fun(self): boolean }
 function M.announce(worker)
   local own = setmetatable({ engine = worker.engine, key = ("%s/%s"):format(worker.name,
-    rand.new():bytes(6):gsub(".", function(c) return ("%02x"):format(c:byte()) end)) }, Announced)
+    rand.new():bytes(6):gsub(".", function(c) return ("%02x"):format(c:byte()) end)), heard = {} }, Announced)
   own.task = tasks.spawn(function()
     local since
     repeat
@@ -64,13 +79,24 @@ function M.announce(worker)
       end
     until host.park("hosts", M.BEAT) == nil
   end, { system = true, name = "hosts" })
+  own.listener = tasks.spawn(listen, { system = true, name = "hosts" }, own)
   return own
+end
+
+--- Has no other host been heard for M.GONE seconds?
+---@return boolean
+function Announced:alone()
+  for key, heard in next, self.heard do
+    if key ~= self.key and monotonic() - heard < M.GONE then return false end
+  end
+  return true
 end
 
 --- It is there no more.
 function Announced:close()
   self.closed = true
   self.task:cancel "the worker stops"
+  self.listener:cancel "the worker stops"
   self.engine:kv_delete(BUCKET, self.key)
 end
 
@@ -85,6 +111,7 @@ function M.list()
       local one = shared.word(change.value, "the host " .. change.key)
       one.seen_ago = math.max(now - one.seen, 0)
       one.v, one.id, one.gone, one.load = nil, change.key:match "[^/]*$", one.seen_ago > M.GONE, one.busy / one.slots
+      one.up = math.max((one.gone and one.seen or now) - one.since, 0)
       if one.seen_ago > M.FORGOTTEN then e:kv_delete(BUCKET, change.key, change.revision) else out[#out + 1] = one end
     end
   end

@@ -117,15 +117,15 @@ end
 ---@param entry stoke.runs.live
 function M.cancel(entry) cancel(entry) end
 
-local function decide(entry)
+--- Have requests go on with what the store says of them.
+local function take_decisions(entry)
   if not next(entry.mail.pending) then return end
   local list = entry.store:decisions(entry.id)
   if not list then version = nil end -- it is read again at the next poll
   for _, decision in ipairs(list or {}) do
     for pending in next, entry.mail.pending do
       if pending.key == decision.key and pending.digest == decision.digest then
-        pending.known = true
-        approval.decide(pending, decision.verdict)
+        approval.take(pending, decision.verdict)
       end
     end
   end
@@ -148,7 +148,7 @@ function M.read(entry)
     end
   end
   hand_out(mail)
-  decide(entry)
+  take_decisions(entry)
 end
 
 --- Wait for a signal. It is taken in the same commit as the outcome of the effect that waits.
@@ -186,28 +186,38 @@ end
 
 -- ---- approvals ----------------------------------------------------------------------------------------------------------------
 
+local Look = { __close = function() version = nil end } -- at the next poll, also where whoever decided is cancelled meanwhile
+
+--- Write a decision down, and go on with the one that stands then.
+local function keep(entry, pending, q)
+  local _ <close> = setmetatable({}, Look)
+  local stands, err = entry.store:decide(entry.id, pending.key, pending.digest,
+    { decision = q.decision, reason = q.reason, args = q.args })
+  if stands == nil then error(err, 0) end
+  take_decisions(entry)
+  return stands
+end
+
 --- An approval of a durable run waits for days: a decision may come from another process, and is kept.
 ---@param pending stoke.pending
 ---@param call table of the effect that waits
----@return fun(decided: boolean)|nil over
+---@return fun()|nil over
 function approval.durable(pending, call)
   local journal = call and call.context.journal
   local entry, row = journal and journal.entry, call and call.row
   if not entry or not row then return nil end
   pending.durable, pending.digest, pending.since, pending.run = true, row.digest, row.time, entry.id
-  row.asks = { effect = pending.effect, what = pending.what, agent = pending.agent, since = pending.since }
+  row.asks = { effect = pending.effect, what = pending.what, agent = pending.agent, since = pending.since,
+    params = approval.params(pending) }
   journal:changed(row)
   entry.mail.pending[pending] = true
   local goes_on = journal:waits_for(("approval of %s %s"):format(pending.effect, pending.what))
-  decide(entry)
-  return function(decided)
+  pending.keep = function(q) return keep(entry, pending, q) end
+  take_decisions(entry)
+  return function()
     entry.mail.pending[pending] = nil
     row.asks = nil
     goes_on()
-    if decided and not pending.known then
-      entry.store:decide(entry.id, pending.key, pending.digest,
-        { decision = pending.decision, reason = pending.reason, args = pending.edited and pending.args or nil })
-    end
   end
 end
 

@@ -1,7 +1,7 @@
 --- Runs that several hosts may have, seen from any of them: what is said of a run in the engine (lua/engine.lua), and how it is
 --- begun, awaited and told something. What a worker does with them is in lua/runs/worker.lua.
 ---
----     stream runs/WORKFLOW   an item a run, its id the run's: the host that holds its claim has the run
+---     stream runs/WORKFLOW   an item a run, its id that of the run and a word: the host that holds its claim has the run
 ---     log    journals        by id: what the run wrote (lua/store/ship.lua)
 ---     kv     runs            by id: how it stands, and how it ended
 ---     kv     to-runs         ID/NUMBER: signals that nobody has taken yet
@@ -28,7 +28,10 @@ M.GROUP, M.JOURNALS, M.RUNS, M.SIGNALS, M.SOURCES = "workers", "journals", "runs
 --- Bytes of a run's id, at most: the keys of its signals are longer.
 M.LONGEST = 200
 
-function M.stream(workflow) return "runs/" .. workflow end
+--- What the streams of runs begin with.
+M.STREAMS = "runs/"
+
+function M.stream(workflow) return M.STREAMS .. workflow end
 
 local engine, opening
 
@@ -71,6 +74,7 @@ end
 ---@field why? string of a parked one: "in_doubt", "replay", "parked"
 ---@field result any
 ---@field error? stoke.error
+---@field item? string ends the id of its item: an engine knows ids for ever, and that of a pruned run may be used again
 ---@field created number by the engine's clock
 ---@field changed number
 
@@ -136,8 +140,9 @@ M.ENDED = ENDED
 ---@param workflow string
 ---@param input any plain data
 ---@param id string
+---@param key? string runs of a workflow with the same key are done one after another; default: its id
 ---Raises `argument`, what the engine says.
-function M.start(workflow, input, id)
+function M.start(workflow, input, id, key)
   check_id(id)
   if not runs.defined[workflow] then
     local near = errors.suggest(workflow, ordered.names(runs.defined))
@@ -145,19 +150,29 @@ function M.start(workflow, input, id)
   end
   local e = M.engine()
   local now = errors.check(e:now())
-  local word = { workflow = workflow, state = "queued", created = now, changed = now }
+  local word = { workflow = workflow, state = "queued", created = now, changed = now,
+    item = plain.hash(rand.new():bytes(16)):sub(1, 12) }
   if not errors.check(e:kv_swap(M.RUNS, id, M.text(word), 0)) then
     local there = known(id)
     if there.workflow ~= workflow then
       errors.argument("the run %s is one of the workflow %s, not of %s", id, there.workflow, workflow)
     end
     if there.state ~= "queued" then return end
+    word = there
   end
-  local item = { id = id, key = id, v = engines.PROTOCOL, value = M.text { input = input, created = now } }
+  local item = { id = ("%s %s"):format(id, word.item), key = key or id, v = engines.PROTOCOL,
+    value = M.text { input = input, created = now } }
   errors.check(e:publish(M.stream(workflow), { item }))
 end
 
-local watcher, awaited = nil, {} -- id -> tasks that wait for news of it
+--- The run of an item.
+---@param item string its id
+---@return string id
+function M.run_of(item) return (item:match "^(.*) [^ ]*$") end
+
+local awaited = {} -- id -> tasks that wait for news of it
+local watcher -- { task, prefix, since }: what hears of those
+local watched -- the last prefix: the next one is no longer, as engines keep a reader for each
 local told_of_none
 
 local function wake(id)
@@ -169,15 +184,15 @@ end
 --- Seconds for which changes are waited for at once.
 local WATCH <const> = 20
 
---- The task that hears of all runs while some are awaited.
-local function watch(since)
+--- The task that hears of runs whose ids begin alike.
+local function watch(own)
   local pause = 0.1
-  while next(awaited) and engine do
-    local list, err = engine:kv_watch(M.RUNS, "", since, WATCH)
+  while watcher == own and next(awaited) and engine do
+    local list, err = engine:kv_watch(M.RUNS, own.prefix, own.since, WATCH)
     if list then
       pause = 0.1
       for _, change in ipairs(list) do
-        since = math.max(since, change.revision)
+        own.since = math.max(own.since, change.revision)
         wake(change.key)
       end
     else
@@ -185,8 +200,29 @@ local function watch(since)
       pause = math.min(pause * 2, 5)
     end
   end
+  if watcher ~= own then return end
   watcher = nil
   for id in next, awaited do wake(id) end -- they look, and watch anew
+end
+
+--- What two texts begin with, both.
+local function common(a, b)
+  local n = 0
+  while n < #a and a:byte(n + 1) == b:byte(n + 1) do n = n + 1 end
+  while n > 0 and n < #a and a:byte(n + 1) & 0xC0 == 0x80 do n = n - 1 end -- a whole character
+  return a:sub(1, n)
+end
+
+--- Hear of a run, too: of what was said after a revision. What is watched is what the ids of all that are awaited begin with, so
+--- that who waits for one run reads no results of others.
+local function hear(id, since)
+  local before = watcher
+  local prefix = watched and common(watched, id) or id
+  if before and prefix == before.prefix then return end
+  watched = prefix
+  watcher = { prefix = prefix, since = before and math.min(before.since, since) or since }
+  if before then before.task:cancel "more is watched" end
+  watcher.task = tasks.spawn(watch, { system = true, name = "engine" }, watcher)
 end
 
 local function parked(id, word)
@@ -225,7 +261,7 @@ function M.await(id, patient)
     if ENDED[word.state] then return { state = word.state, result = word.result, error = word.error } end
     if word.state == "parked" and not patient then return nil, parked(id, word) end
     if waited and word.state == "queued" then tell_of_none(id, word) end
-    watcher = watcher or tasks.spawn(watch, { system = true, name = "engine" }, revision)
+    hear(id, revision)
     local woken, err = host.park("run " .. id, WATCH)
     if woken == nil then return nil, err end
     waited = woken == false

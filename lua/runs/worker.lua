@@ -22,13 +22,16 @@ local M = {}
 
 --- Seconds of a lease where nobody says, and how often one is renewed in that time.
 M.LEASE, M.RENEWALS = 30, 3
---- Runs at work at the same time; hosts that may end while they have a run, before it is given up.
+--- Runs at work at the same time; hosts that may end while they have a run that comes no further, before it is given up.
 M.SLOTS, M.TRIES = 64, 5
 --- Seconds that runs get to end when the worker is asked to stop.
 M.DRAIN = 10
 
--- Seconds for which the engine is asked at once; runs claimed, values read, and refusals told.
-local WAIT <const>, AT_ONCE <const>, SOME <const>, TOLD <const> = 20, 100, 16, 3
+-- Seconds for which the engine is asked at once; runs claimed, values read, and refusals told. How often the engine lends a run:
+-- when one is given up is said here.
+local WAIT <const>, AT_ONCE <const>, SOME <const>, TOLD <const>, OFTEN <const> = 20, 100, 16, 3, 1000000
+-- Seconds in which a host hears of a run, about.
+local OTHERS <const> = 0.05
 local IDLE = { waiting = true, parked = true }
 
 ---@class stoke.runs.hold a run that this worker has the claim of
@@ -40,6 +43,8 @@ local IDLE = { waiting = true, parked = true }
 ---@field waits? string
 ---@field created? number
 ---@field said? string the state that the engine knows
+---@field from? integer tries up to which the run came further
+---@field steps? integer how far that was
 ---@field lost? boolean the claim is another's
 ---@field refused? boolean its journal is another's
 
@@ -110,13 +115,15 @@ local function source_of(self, name)
   return found.value
 end
 
---- Say how a run stands. That it has ended only one host says: the one whose journal has the end. All else is said only while
+--- Say how a run stands. How it ended is said whatever is there, by the one host whose journal has the end; all else only while
 --- nobody has said that.
-local function say(self, hold, word)
+---@param ended? boolean its journal has the end
+local function say(self, hold, word, ended)
   word.workflow, word.host, word.created, word.changed = hold.workflow, self.name, hold.created, errors.check(self.engine:now())
+  word.from, word.steps = hold.from, hold.steps
   local done
   repeat
-    if shared.ENDED[word.state] then
+    if ended then
       done = errors.check(self.engine:kv_put(shared.RUNS, hold.id, shared.text(word)))
     else
       local there, revision = shared.look(hold.id)
@@ -154,7 +161,8 @@ local function own_copy(self, hold)
   if run.shared > 0 then
     if not errors.check(self.engine:log_read(shared.JOURNALS, hold.id, run.shared, 1))[1] then
       errors.raise("db", ("the engine has lost the end of the journal of run %s, which this host has"):format(hold.id),
-        { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run" })
+        { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run; where it was pruned, stoke prune "
+          .. "here forgets it, too" })
     end
   end
   if run.shared >= 0 then values, last = journal_of(self, hold.id, run.shared + 1) end
@@ -168,7 +176,7 @@ local function find(self, id)
   return run
 end
 
---- The run of a claim, in the store of this worker.
+--- The run of a claim, in the store of this worker; nil: it has ended and was pruned, before its item was settled.
 local function take(self, hold)
   local item = shared.word(hold.claim.value, "the run " .. hold.id)
   local fields = { id = hold.id, workflow = hold.workflow, input = item.input, shared = 0 }
@@ -178,6 +186,7 @@ local function take(self, hold)
   while true do
     local values, last = journal_of(self, hold.id, 1)
     if last == 0 then
+      if hold.claim.try > 1 and not shared.look(hold.id) then return nil end
       local run, err = self.store:create(fields)
       return run or error(err, 0)
     end
@@ -255,7 +264,7 @@ local function finish(self, hold, ended)
   local log = hold.ship and hold.ship.log
   local word = { state = ended.state, result = ended.result, error = ended.error, calls = log and log.calls or hold.run.calls,
     tokens = log and log.tokens or hold.run.tokens }
-  if not insist(self, function() return told(say, self, hold, word) end) then return end
+  if not insist(self, function() return told(say, self, hold, word, true) end) then return end
   settle(self, hold, "done")
   self.done = self.done + 1
   self:forget_signals(hold.id)
@@ -292,6 +301,7 @@ local function live(self, hold)
   while not (hold.lost or self.draining) do
     hold.refused = nil
     local run = take(self, hold)
+    if not run then return settle(self, hold, "done") end
     hold.run = run
     if shared.ENDED[run.state] then return finish(self, hold, run) end
     self:deliver(hold)
@@ -314,11 +324,36 @@ local function live(self, hold)
   hand_back(self, hold)
 end
 
-local function given_up(self, hold)
+--- Did it come further while it was lent so often? That is asked each time when as many hosts were lost as may be: a run that waits
+--- for weeks loses some.
+local function comes_further(self, hold)
+  local try, word = hold.claim.try, shared.look(hold.id)
+  hold.from, hold.steps = word and word.from or 0, word and word.steps or 0
+  if try - hold.from <= self.tries then return true end
+  local far = errors.check(ships.far((journal_of(self, hold.id, 1))))
+  if far.steps <= hold.steps and not far.ended then return false end
+  hold.from, hold.steps = try - 1, far.steps
+  return insist(self, function() return told(say, self, hold, { state = "running" }) end)
+end
+
+--- Nobody gets it any further. That is said where nobody has said, or written, how it ended.
+local function give_up(self, hold)
+  repeat
+    local values, last = journal_of(self, hold.id, 1)
+    if errors.check(ships.far(values)).ended then return live(self, hold) end
+    local mine = errors.check(self.engine:log_append(shared.JOURNALS, hold.id, last, ships.EMPTY)) -- who had it writes no more
+  until mine
   local words = ("%d hosts ended while they had it, or could not take it"):format(self.tries)
   local word = { state = "failed", error = errors.new("incomplete", ("the run %s was given up: %s"):format(hold.id, words)) }
   insist(self, function() return told(say, self, hold, word) end)
+  local own = find(self, hold.id)
+  if own and own.shared then errors.check(ships.forget(self.store, own)) end
   settle(self, hold, "dead", words)
+end
+
+local function take_up(self, hold)
+  if hold.claim.try <= self.tries or comes_further(self, hold) then return live(self, hold) end
+  return give_up(self, hold)
 end
 
 --- It cannot be taken. What another host wrote and this one does not understand is no fault of the run.
@@ -333,15 +368,15 @@ local function refuse(self, hold, err)
 end
 
 local function hold_run(self, claim, workflow)
-  local hold = { claim = claim, id = claim.id, workflow = workflow, state = "running" }
-  self.held[claim.id], self.busy, self.count = hold, self.busy + 1, self.count + 1
-  local ok, err = pcall(claim.try > self.tries and given_up or live, self, hold)
+  local hold = { claim = claim, id = shared.run_of(claim.id), workflow = workflow, state = "running" }
+  self.held[hold.id], self.busy, self.count = hold, self.busy + 1, self.count + 1
+  local ok, err = pcall(take_up, self, hold)
   if hold.ship then
     hold.ship.log:flush()
     hold.ship:close()
   end
   if not ok and not hold.lost then refuse(self, hold, errors.wrap(err)) end
-  self.held[claim.id], self.count = nil, self.count - 1
+  self.held[hold.id], self.count = nil, self.count - 1
   if not IDLE[hold.state] then self.busy = self.busy - 1 end
   self:wake()
 end
@@ -354,22 +389,26 @@ function Worker:wake()
   self.waiting = {}
 end
 
+--- Runs are shared by the hosts that are idle: one that waits takes one, and twice as many each time that there were as many as it
+--- asked for; and having taken some it leaves the others time for theirs.
 local function claim(self, workflow)
-  local stream, pause = shared.stream(workflow), 0.1
+  local stream, pause, wanted = shared.stream(workflow), 0.1, 1
   while not self.draining do
     local free = self.slots - self.busy
     if free < 1 or self.count >= self.most then
       self.waiting[#self.waiting + 1] = tasks.current()
       if host.park "worker" == nil then return end
     else
-      local list, err = self.engine:claim { stream = stream, group = shared.GROUP, n = math.min(free, AT_ONCE), lease = self.lease,
-        wait = WAIT, tries = self.tries + 1000 }
+      local n = math.min(wanted, free)
+      local list, err = self.engine:claim { stream = stream, group = shared.GROUP, n = n, lease = self.lease,
+        wait = wanted == 1 and WAIT or 0, tries = OFTEN }
       if list then
-        pause = 0.1
+        pause, wanted = 0.1, #list == n and math.min(wanted * 2, AT_ONCE) or 1
         reached(self)
         for _, one in ipairs(list) do
           tasks.start(lives.home(), "worker " .. one.id, hold_run, self, one, workflow)
         end
+        if list[1] and not self.announced:alone() and host.park("worker", OTHERS) == nil then return end
       else
         if err.kind == "cancelled" or host.park("engine", pause) == nil then return end
         pause = math.min(pause * 2, 5)
@@ -385,7 +424,7 @@ local function renew(self)
     for _, hold in next, self.held do list[#list + 1] = hold.claim end
     local lost = list[1] and self.engine:renew(list, self.lease)
     for _, one in ipairs(lost or {}) do
-      local hold = self.held[one.id]
+      local hold = self.held[shared.run_of(one.id)]
       if hold and hold.claim == one then
         hold.lost = true
         lose(hold)
@@ -480,13 +519,13 @@ function M.start(options)
   sweep(self)
   lives.share = function(entry, log) return share(self, entry, log) end
   local system = { system = true, name = "worker" }
+  self.announced = hosts.announce(self)
   for _, f in ipairs { listen, renew, tell } do self.tasks[#self.tasks + 1] = tasks.spawn(f, system, self) end
   for name, definition in next, runs.defined do
     if not definition.prepare and not name:find "^main:" then
       self.claimers[#self.claimers + 1] = tasks.spawn(claim, system, self, name)
     end
   end
-  self.announced = hosts.announce(self)
   return self
 end
 

@@ -523,7 +523,7 @@ function Log:flush() append(self, false) end
 --- Hand it over, and wait until it is written, for as long as that takes.
 local function written(self, durable)
   while true do
-    append(self, durable and not self.ship) -- what the log of several hosts has is safe there
+    append(self, durable) -- of a run that several hosts may have: at the same time their log gets it
     if self.ticket and not self.held then
       local ok, err = outcome_of_batch(self, self.ticket)
       if not ok and not self.held then return nil, err end
@@ -544,7 +544,7 @@ end
 ---@return stoke.error|nil err
 function Log:commit() return written(self, false) end
 
---- Hand it over, and wait until it is on the disk; of a run that several hosts may have, until their log has it.
+--- Hand it over, and wait until it is on the disk; of a run that several hosts may have, until their log has it, too.
 ---@return boolean|nil ok
 ---@return stoke.error|nil err
 function Log:barrier() return written(self, true) end

@@ -267,6 +267,31 @@ function M.lines(values)
   return lines -- what was begun and not ended was never acknowledged: its sender is gone, or sends it again
 end
 
+--- How far a run came, as its log tells.
+---@param values string[] of its log
+---@return { steps: integer, ended: boolean }|nil far steps: effects with an outcome, and times that it waited for something. Who
+---  takes it up again and dies writes much again, but adds none
+---@return stoke.error|nil err kind `protocol`
+function M.far(values)
+  local lines, err = M.lines(values)
+  if not lines then return nil, err end
+  local far, known, restarts = { steps = 0, ended = false }, {}, 0
+  for _, line in ipairs(lines) do
+    local ok, entry = pcall(plain.decode, line)
+    if not ok or type(entry) ~= "table" or type(entry.s) ~= "table" then return nil, damaged "an entry that is none" end
+    for _, one in ipairs(entry.s) do
+      local code, about = one[1], sql.OUTCOMES[one[1]]
+      if code == sql.END_CODE then far.ended = true end
+      if code == sql.RESTART_CODE then restarts = restarts + 1 end
+      local outcome = about and (not about.outcome or one[about.outcome + 2])
+      local record = outcome and outcome ~= null and ("%d %s"):format(restarts, one[about.record + 2])
+      if record and not known[record] or code == sql.STATE_CODE and one[3] ~= "running" then far.steps = far.steps + 1 end
+      if record then known[record] = true end
+    end
+  end
+  return far
+end
+
 local function statement(one, number, content)
   local about = type(one) == "table" and shipped[one[1]]
   if not about or type(one[2]) ~= "number" then error(damaged "a statement that is none", 0) end

@@ -72,8 +72,12 @@ local CODES = { { "ROW", record = 1 }, { "PLAIN", record = 1 }, { "ASKED", recor
 ---@type table<integer|string, stoke.store.shipped>
 M.shipped = {}
 
---- The codes of two of them.
-M.CONTENT_CODE, M.STATE_CODE = 8, 15
+--- The codes of some of them.
+M.CONTENT_CODE, M.STATE_CODE, M.END_CODE = 8, 15, 16
+M.RESTART_CODE = 24
+--- By code, those that tell what came of an effect: the parameter with its record, and the one that may say that nothing came yet.
+M.OUTCOMES = { [1] = { record = 1, outcome = 14 }, [2] = { record = 1 }, [4] = { record = 6 }, [5] = { record = 14 },
+  [6] = { record = 12 } }
 
 for code, one in ipairs(CODES) do
   local text = one[2] and M[one[1]][one[2]] or M[one[1]]

@@ -5,6 +5,7 @@ local about = require "core.about"
 local pool = require "core.gate.pool"
 local span = require "core.gate.span"
 local tasks = require "core.task"
+local redact = require "core.redact"
 local texts = require "core.text"
 local time = require "stoke.time"
 
@@ -57,8 +58,11 @@ end
 --- Numbers in a message (seconds, ports, lines) make no new kind of failure.
 local function key_of(kind, message) return kind .. " " .. message:gsub("%d+", "#") end
 
+--- Without secrets before it is cut: of half a secret nobody knows that it is one.
+local function shortened(message) return texts.head(redact.known(tostring(message or "")), MESSAGE) end
+
 local function group_of(kind, message, record)
-  message = texts.head(tostring(message or ""), MESSAGE)
+  message = shortened(message)
   local key = key_of(kind, message)
   local group = failures[key]
   if not group then
@@ -78,7 +82,7 @@ local function count_failure(record)
     group.retried = group.retried + 1
   end
   if not record.error or record.error == "cancelled" then return end
-  local known = record.around and failures[key_of(record.error, texts.head(tostring(record.message or ""), MESSAGE))]
+  local known = record.around and failures[key_of(record.error, shortened(record.message))]
   if known and known.trace == record.trace then return end
   local group = group_of(record.error, record.message, record)
   group.count = group.count + 1

@@ -3,6 +3,7 @@
 local agent = require "stoke.agent"
 local args = require "stoke.args"
 local batch = require "stoke.batch"
+local engine = require "core.engine"
 local errors = require "core.errors"
 local fs = require "stoke.fs"
 local output = require "stoke.batch.output"
@@ -35,7 +36,8 @@ local SPEC = {
       .. "standard output" },
     { "resume", type = "boolean", help = "go on with the batch of this name" },
     { "fresh", type = "boolean", help = "begin anew" },
-    { "retry-failed", type = "boolean", help = "with --resume: try the rows again that failed" },
+    { "retry-failed", type = "boolean", help = "with --resume: try the rows again that failed, as they were read; lines that could "
+      .. "not be read are mended in a file of their own, which is another batch" },
     { "limit", short = "n", type = "integer", placeholder = "N", help = "only the first N rows, for now" },
     { "concurrency", short = "c", type = "integer", placeholder = "N", help = "rows at once (32, or 4 for each server of the "
       .. "settings); the pool sends no more than servers have slots for" },
@@ -118,7 +120,8 @@ local function tell(a, report)
   if report.left > 0 or report.stopped then
     local again = ("stoke batch %s --resume"):format(show.word(a.file))
     for _, name in ipairs { "name", "engine", "output" } do
-      if a[name] then again = ("%s --%s %s"):format(again, name, show.word(a[name])) end
+      local said = a[name] and (name == "engine" and engine.plain(a[name]) or a[name])
+      if said then again = ("%s --%s %s"):format(again, name, show.word(said)) end
     end
     stdio.err(again .. " goes on\n")
   end

@@ -26,7 +26,7 @@ end
 local function table_of(list)
   local rows = { { "NAME", "VERSION", "UP", "RUNS", "AT WORK", "SLOTS", "LOAD", "DONE", "STATE" } }
   for i, one in ipairs(list) do
-    rows[i + 1] = { term.clean(one.name), term.clean(one.version), term.duration(one.seen - one.since), ("%d"):format(one.runs),
+    rows[i + 1] = { term.clean(one.name), term.clean(one.version), term.duration(one.up), ("%d"):format(one.runs),
       ("%d"):format(one.busy), ("%d"):format(one.slots), ("%.0f %%"):format(100 * one.load), ("%d"):format(one.done), state(one) }
   end
   term.table(rows, { right = { [4] = true, [5] = true, [6] = true, [7] = true, [8] = true } })

@@ -2,9 +2,9 @@
 
 local age = require "stoke.cmd.age"
 local args = require "stoke.args"
+local config = require "stoke.config"
 local errors = require "core.errors"
 local log = require "stoke.log"
-local output = require "stoke.runs.output"
 local stdio = require "core.stdio"
 local stoke = require "stoke"
 local term = require "stoke.term"
@@ -18,7 +18,7 @@ local SPEC = {
                { "stoke logs last", "those of the run that ended last; stoke trace last --logs has them beside its spans" },
                { "stoke logs 4f2a", "of another trace; the first digits are enough" },
                { "stoke logs --since 10m --grep refund", "of ten minutes, with this text" },
-               { "stoke logs --json | jq .message", "for a script: one object a line, with trace and span" } },
+               { "stoke logs --json | jq .msg", "for a script: as STOKE_LOG_FORMAT=json writes them" } },
   positionals = { { "trace", optional = true, placeholder = "ID|last", help = "of this trace alone" } },
   options = { { "follow", short = "f", type = "boolean", help = "go on with what comes, until Ctrl-C" },
               { "level", default = "debug", choices = { "debug", "info", "warn", "error" }, help = "this one and above" },
@@ -33,7 +33,7 @@ local SPEC = {
 local EVERY <const> = 0.3
 
 local function print_line(a, line)
-  if a.json then return output.print_json(line) end
+  if a.json then return stdio.write(log.json(line) .. "\n") end
   if line.trace and not a.trace then -- which run it is of
     line.fields = line.fields or {}
     line.fields.trace = line.fields.trace or line.trace:sub(1, 12)
@@ -41,12 +41,18 @@ local function print_line(a, line)
   stdio.write(log.line(line, term.colour(1)) .. "\n")
 end
 
---- What is there, or comes into being: a file that is not there yet is waited for.
+--- What is there, or comes into being: the file of this project is waited for. One that was named has to be there.
 local function look(a, asked)
-  if not a.follow then return traces.logs(asked) end
+  if not a.follow or a.file then return traces.logs(asked) end
   local lines, err = stoke.try(traces.logs, asked)
-  if err and err.kind ~= "usage" then error(err, 0) end
+  if err and not err.absent then error(err, 0) end
   return lines or {}
+end
+
+--- The number of the newest line that there is now.
+local function newest(a)
+  local last = look(a, { limit = 1, file = a.file })[1]
+  return last and last.n or 0
 end
 
 ---@param argv string[]
@@ -56,13 +62,18 @@ return function(argv)
   local since = age.seconds(a.since, "--since", "10m")
   local asked = { trace = a.trace, level = a.level, grep = a.grep, limit = a.limit, file = a.file,
     since = since and time.now() - since }
+  if config.flags().trace then -- before the verb has its arguments
+    errors.raise("usage", "--trace is the runtime's own flag: it writes what the command does into a file",
+      { hint = "stoke logs last, or stoke logs ID, shows the lines of one trace" })
+  end
+  local from = a.follow and newest(a)
   local found = look(a, asked)
   for _, line in ipairs(found) do print_line(a, line) end
   if not a.follow then
     if #found == 0 and not a.json then stdio.err "nothing was logged\n" end
     return
   end
-  asked.after = found[1] and found[#found].n or 0
+  asked.after = math.max(from, found[1] and found[#found].n or 0)
   asked.limit, asked.since = 1000, nil
   while true do
     time.sleep(EVERY)

@@ -29,6 +29,7 @@ local SPEC = {
       .. "taken" },
     { "address", default = "127.0.0.1", help = "where to listen" },
     { "token-file", placeholder = "FILE", help = "keep the token in this file, and use it again" },
+    { "host", type = "list", placeholder = "NAME", help = "a name that browsers on this machine ask for, beside localhost" },
     { "private", type = "boolean", help = "nobody looks without the token, on this machine, too" },
     { "json", type = "boolean", help = "the address and the link as JSON" },
   },
@@ -73,7 +74,7 @@ return function(argv)
   local a = args.parse(SPEC, argv)
   local place, store = find(a.what)
   local options = { address = a.address, token_file = a.token_file, private = a.private,
-    through = place and remote.through(place) }
+    hosts = a.host, through = place and remote.through(place) }
   local shown <close> = open(options, a.port)
   if store then host.show(shown, { store = store, idle = true }) end
   local name = place and place.name or store

@@ -67,7 +67,9 @@ local function show(a)
   end
   stdio.write(draw.waterfall(trace, { columns = stdio.is_tty(1) and term.columns() or nil, colour = term.colour(1),
     requests = a.requests }))
-  if logged[1] and not a.logs then stdio.err(("(%d lines were logged: --logs shows them)\n"):format(#logged)) end
+  if logged[1] and not a.logs then
+    stdio.err(("(%d %s logged: --logs shows them)\n"):format(#logged, #logged == 1 and "line was" or "lines were"))
+  end
   local kept = false
   for _, span in ipairs(trace.spans) do kept = kept or span.request ~= nil end
   if a.requests and not kept then stdio.err "no requests were kept: stoke FILE --spans --trace-bodies keeps them\n" end

@@ -32,7 +32,7 @@ local SPEC = {
     { "lease", type = "number", default = workers.LEASE, placeholder = "S",
       help = "seconds after which the runs of a host that is gone are others'" },
     { "tries", type = "integer", default = workers.TRIES, placeholder = "N",
-      help = "hosts that may be lost with a run before it is given up" },
+      help = "hosts that may be lost with a run that comes no further, before it is given up" },
   },
   positionals = { { "file", help = "the script that defines the workflows; its stoke.main is not called" } },
 }
@@ -85,9 +85,9 @@ local function work(a, path)
   local worker = workers.start { name = a.name, slots = a.slots, lease = a.lease, tries = a.tries }
   stdio.err(("stoke: %s takes runs of %s from %s\n"):format(worker.name, table.concat(names, ", "), worker.engine.url))
   stopping:recv()
-  stdio.err(("stoke: %s ends: %d runs at work\n"):format(worker.name, worker.busy))
+  stdio.err(("stoke: %s ends: %d run%s at work\n"):format(worker.name, worker.busy, worker.busy == 1 and "" or "s"))
   local back = worker:drain(a.drain)
-  if back > 0 then stdio.err(term.clean(("stoke: %d runs were handed back\n"):format(back))) end
+  if back > 0 then stdio.err(term.clean(("stoke: %d run%s handed back\n"):format(back, back == 1 and " was" or "s were"))) end
 end
 
 ---@param argv string[]

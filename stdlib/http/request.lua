@@ -58,6 +58,13 @@ function M.is_loopback(host)
     host:find("^127%.%d+%.%d+%.%d+$") ~= nil
 end
 
+--- The address of a server as this machine can open it: the one that stands for all of its addresses is none.
+---@param url string
+---@return string
+function M.reachable(url)
+  return (url:gsub("^http://0%.0%.0%.0:", "http://127.0.0.1:"):gsub("^http://%[::%]:", "http://[::1]:"))
+end
+
 local function without_port(authority)
   return authority:match "^(%[.*%]):%d*$" or authority:match "^([^:]*):%d*$" or authority
 end

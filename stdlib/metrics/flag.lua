@@ -46,8 +46,12 @@ function M.open(text)
   local far = address and not requests.is_loopback(address)
   local file = far and token_file() or nil
   local server = metrics.serve { port = port, address = address, token_file = file, system = true }
-  stdio.err(("stoke: metrics at %s/metrics\n"):format(server.url))
-  if far then stdio.err(("stoke: who reads them sends the token in %s as its Bearer\n"):format(file)) end
+  local url = requests.reachable(server.url)
+  stdio.err(("stoke: metrics at %s/metrics\n"):format(url))
+  if far then
+    stdio.err(("stoke: who reads them sends the token in %s as its Bearer%s; what goes to and fro is not encrypted\n"):format(file,
+      url ~= server.url and ", from other machines to this one's own address" or ""))
+  end
   return server
 end
 

@@ -1,5 +1,6 @@
 --- What is read when somebody asks: the pool, caches, tasks, memory, runs, mail, servers, worlds. It is kept by its owners anyway,
---- so nothing is counted for it; of modules that are not loaded nothing is said.
+--- so nothing is counted for it; of modules that are not loaded nothing is said. Numbers are added to a set that is made for one
+--- answer, so that what shares the row of "other" is summed.
 
 local about = require "core.about"
 local approval = require "core.approval"
@@ -21,7 +22,7 @@ local function plain(set, list)
   local row = group:row()
   for _, one in ipairs(list) do
     local kind, name, help, value = one[1], one[2], one[3], one[4]
-    if value then group[kind](group, name, help):set(row, value) end
+    if value then group[kind](group, name, help):add(row, value) end
   end
 end
 
@@ -49,7 +50,7 @@ local function process(set)
     { "gauge", "stoke_approvals_waiting", "Calls that wait for a person's approval.", #approval.list() },
   })
   local info = set:group { "version" }
-  info:gauge("stoke_info", "Which version of stoke this is."):set(info:row(about.version), 1)
+  info:gauge("stoke_info", "Which version of stoke this is."):add(info:row(about.version), 1)
 end
 
 -- ---- the pool -------------------------------------------------------------------------------------------------------------------
@@ -81,13 +82,13 @@ local function lanes(set)
     local model = lane.model or lane.key
     local row = lane_labels:row(endpoint, model)
     for i, one in ipairs(OF_LANE) do
-      if lane[one[1]] then numbers[i]:set(row, lane[one[1]]) end
+      if lane[one[1]] then numbers[i]:add(row, lane[one[1]]) end
     end
-    if lane.resident ~= nil then resident:set(row, lane.resident and 1 or 0) end
-    for _, class in ipairs(CLASSES) do waiting:set(waits:row(endpoint, model, class), lane.classes and lane.classes[class] or 0) end
+    if lane.resident ~= nil then resident:add(row, lane.resident and 1 or 0) end
+    for _, class in ipairs(CLASSES) do waiting:add(waits:row(endpoint, model, class), lane.classes and lane.classes[class] or 0) end
     if not lane.model then return end
     for _, state in ipairs(BREAKER) do
-      breaker:set(breakers:row(endpoint, model, state), state == (lane.breaker or "closed") and 1 or 0)
+      breaker:add(breakers:row(endpoint, model, state), state == (lane.breaker or "closed") and 1 or 0)
     end
   end
 end
@@ -105,7 +106,7 @@ local function of_pool(set)
     local row = by_server:row(name)
     swaps:add(row, server.swaps)
     took:add(row, server.swap_seconds)
-    for _, word in ipairs(STATES) do states:set(by_state:row(name, word), word == server.state and 1 or 0) end
+    for _, word in ipairs(STATES) do states:add(by_state:row(name, word), word == server.state and 1 or 0) end
     for _, lane in ipairs(server.lanes) do add(name, lane) end
   end
   for _, lane in ipairs(state.others) do add(nil, lane) end
@@ -127,7 +128,7 @@ local function caches(set)
   local counts = gate.counts
   local tiers = set:group { "tier" }
   local hits = tiers:counter("stoke_cache_hits_total", "Calls that a cache answered, and which one.")
-  for _, tier in ipairs(TIERS) do hits:set(tiers:row(tier), counts[tier]) end
+  for _, tier in ipairs(TIERS) do hits:add(tiers:row(tier), counts[tier]) end
   plain(set, {
     { "counter", "stoke_cache_misses_total", "Calls that were looked for, and that a model answered.", counts.misses },
     { "counter", "stoke_cache_stale_total", "Hits that were past their time, and are asked for anew.", counts.stale },
@@ -146,7 +147,7 @@ local function runs(set)
   if not found then return end
   local states = set:group { "state" }
   local count = states:gauge("stoke_runs", "Durable runs in the store of this process.")
-  for _, state in ipairs(RUN) do count:set(states:row(state), found[state] or 0) end
+  for _, state in ipairs(RUN) do count:add(states:row(state), found[state] or 0) end
   local live = 0
   for _ in next, module.live do live = live + 1 end
   plain(set, { { "gauge", "stoke_runs_live", "Durable runs that this process has.", live } })
@@ -196,7 +197,7 @@ local function worlds(set)
   plain(set, { { "gauge", "stoke_worlds", "Worlds that are open.", count_live "stoke.world" } })
   local names = set:group { "world" }
   local ticks = names:gauge("stoke_world_tick", "The tick that a world has come to.")
-  for world in next, module.live do ticks:set(names:row(world.name), world.engine.now) end
+  for world in next, module.live do ticks:add(names:row(world.name), world.engine.now) end
 end
 
 local function agents(set)

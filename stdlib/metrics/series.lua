@@ -9,7 +9,7 @@
 ---
 --- What has the same labels is a group: a row of it is found once, and takes all numbers of one event. Whoever reads these numbers
 --- keeps each combination of labels for ever, so there is a bound: a label has so many values, and a group so many rows; what comes
---- beyond is counted together, as "other".
+--- beyond is counted together, as "other" (of a gauge that is set there, what was set last).
 
 local redact = require "core.redact"
 local texts = require "core.text"

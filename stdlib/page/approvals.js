@@ -89,6 +89,8 @@ class Approvals {
   }
 }
 
+const decidedText = ({ decision, edited, reason }) => `${decision === "rejected" ? "Rejected" : "Approved"}${edited ? ", edited" : ""}${reason ? `: “${reason}”` : ""}`;
+
 class ApprovalCard {
   constructor(view, entry) {
     Object.assign(this, { view, entry, editing: false, rejecting: false, done: false, whole: entry.bytes === undefined ? entry.text : null });
@@ -112,11 +114,12 @@ class ApprovalCard {
 
   makeForms() {
     this.area = el("textarea", { rows: 6, spellcheck: "false", "aria-label": "Arguments, as JSON" });
+    this.unchecked = el("p", { class: "hint", hidden: true }, "The tool is not here: it checks these when the run goes on.");
     this.wrong = el("p", { class: "wrong", role: "alert", hidden: true });
     this.editForm = el("form", { class: "edit", hidden: true, onsubmit: (event) => {
       event.preventDefault();
       this.decide("approve", { args: this.area.value });
-    } }, this.area, this.wrong, el("div", { class: "row" }, el("button", { type: "submit", class: "main" }, "Approve with these"),
+    } }, this.area, this.unchecked, this.wrong, el("div", { class: "row" }, el("button", { type: "submit", class: "main" }, "Approve with these"),
       el("button", { type: "button", onclick: () => this.edit(false) }, "Back")));
     this.reason = el("input", { type: "text", maxlength: 2000, autocomplete: "off", placeholder: "Why? The model reads it.", "aria-label": "Reason" });
     this.rejectForm = el("form", { class: "edit", hidden: true, onsubmit: (event) => {
@@ -139,8 +142,10 @@ class ApprovalCard {
     this.restButton.hidden = this.whole !== null;
     put(this.restButton, `Show all of it (${numberText(Math.ceil(entry.bytes / 1024))} KB)`);
     const { said } = entry;
+    if (said && !this.done && (this.editing || this.rejecting)) this.overtaken(said);
+    this.unchecked.hidden = !entry.unchecked;
     this.state.hidden = !said && !(entry.left && may);
-    put(this.state, said ? `${said.decision === "rejected" ? "Rejected" : "Approved"}${said.edited ? ", edited" : ""}. ${entry.left ? "No process has the run: " : "The run has not taken it up yet: "}stoke resume ${entry.run} continues it.`
+    put(this.state, said ? `${decidedText(said)}. ${entry.left ? "No process has the run: " : "The run has not taken it up yet: "}stoke resume ${entry.typed} continues it.`
       : "No process has this run: the decision is kept, and holds when the run is continued.");
     const open = this.editing || this.rejecting;
     this.buttons.hidden = !may || Boolean(said) || open;
@@ -149,6 +154,19 @@ class ApprovalCard {
     // nobody approves what they have not been shown
     for (const button of [this.approveButton, this.editButton]) button.disabled = this.whole === null;
     this.approveButton.title = this.whole === null ? "Look at all of it first" : "";
+  }
+
+  // somebody else was first
+  overtaken(said) {
+    const inside = this.editForm.contains(document.activeElement) || this.rejectForm.contains(document.activeElement);
+    notice(`${this.entry.what} was decided elsewhere. ${decidedText(said)}.`);
+    this.closeForms();
+    if (inside) this.node.querySelector("h2").focus();
+  }
+
+  closeForms() {
+    this.editing = this.rejecting = false;
+    this.editForm.hidden = this.rejectForm.hidden = true;
   }
 
   async loadWhole() {
@@ -184,6 +202,7 @@ class ApprovalCard {
       const { id, digest } = this.entry;
       if (more?.args !== undefined && more.args === this.whole) delete more.args; // nothing was changed
       await order(this.view.id, what, { id, digest, ...more });
+      this.closeForms();
       say(what === "approve" ? "approved" : "rejected");
     } catch (error) {
       this.done = false;

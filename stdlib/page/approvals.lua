@@ -7,15 +7,18 @@ local approval = require "core.approval"
 local approve = require "stoke.approve"
 local channel = require "core.channel"
 local combine = require "core.combine"
+local config = require "stoke.config"
 local data = require "stoke.page.data"
 local effect = require "core.effect"
 local errors = require "core.errors"
 local hash = require "core.hash"
 local json = require "core.json"
+local masks = require "stoke.page.runs.mask"
 local redact = require "core.redact"
 local runs = require "stoke.runs"
 local show = require "stoke.show"
 local time = require "stoke.time"
+local words = require "stoke.runs.words"
 
 local M = {}
 
@@ -67,20 +70,29 @@ local function conceal(value)
 end
 
 --- A request as it is shown: a copy without secrets, and its text; as Lua writes it where JSON cannot say it.
-local function shown_of(name, request)
-  local redactor, about = redact.new(), effect.about(name)
+local function shown_of(name, request, mask)
+  local about = effect.about(name)
   local copy = json.decode(json.encode(request) or "null")
   if type(copy) ~= "table" then return nil, visible(redact.known(show.pretty(request))) end
-  if about and about.redact then about.redact(copy, redactor) end
-  copy = conceal((redactor:fields(copy)))
+  if about and about.redact then about.redact(copy, mask.redactor) end
+  copy = conceal(mask:value(copy))
   return copy, visible(json.encode(copy, { pretty = true }))
 end
 
 --- What a person decides about: the text, and the digest by which a decision names it. Secrets count in the digest.
 local function asked_of(name, what, request)
-  local shown, text = shown_of(name, request)
+  local mask = masks.new()
+  local shown, text = shown_of(name, request, mask)
   local exact = json.encode(request) or show.pretty(request)
-  return { shown = shown, text = text, digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+  return { shown = shown, text = text, what = mask.redactor:text(what),
+    digest = hash.sha256(("%s\n%s\n%s"):format(name, what, exact)) }
+end
+
+--- A text that was changed beside what is hidden in it would be done with the mark in place of the secret.
+local function check_marks(name, value)
+  if type(value) == "string" and (value:find(redact.MARK, 1, true) or value:find "%[secret [%w_.-]+%]") then
+    errors.raise("argument", ("%s has a secret that is not shown: leave all of it as it is, or write it out"):format(name))
+  end
 end
 
 --- Arguments that a person has edited: what is as it was shown is as it was, with its secrets.
@@ -88,7 +100,7 @@ local function restored(edited, shown, original)
   for name, value in next, edited do
     local seen, was = shown[name], original[name]
     if type(value) ~= "table" then
-      if value == seen then edited[name] = was end
+      if value == seen then edited[name] = was elseif seen ~= was then check_marks(name, value) end
     elseif type(seen) == "table" and type(was) == "table" then
       restored(value, seen, was)
     end
@@ -107,7 +119,7 @@ local function of_host(entry)
     found = asked_of(entry.effect, entry.what, request == nil and json.null or request)
     looked[entry] = found
   end
-  return { id = "host-" .. entry.id, effect = entry.effect, what = entry.what, agent = entry.agent, since = entry.since,
+  return { id = "host-" .. entry.id, effect = entry.effect, what = found.what, agent = entry.agent, since = entry.since,
     run = entry.run, text = found.text, shown = found.shown, digest = found.digest, args = entry.args, entry = entry,
     editable = entry.args ~= nil }
 end
@@ -118,10 +130,10 @@ local function of_record(run, record)
   local request = record.args or record.request
   local what = record.asks or record.what
   local found = asked_of(record.effect, what, request == nil and json.null or request)
-  return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = what, agent = record.agent,
+  return { id = ("run-%s-%d"):format(run.id, record.number), effect = record.effect, what = found.what, agent = record.agent,
     since = record.since or record.time, run = run.id, number = record.number, key = record.key, text = found.text,
     shown = found.shown, digest = found.digest, exact = record.digest, args = record.args, editable = record.args ~= nil,
-    said = record.said, left = run.left }
+    unchecked = record.args ~= nil and record.params == nil, left = run.left, typed = words.id(run) }
 end
 
 --- Does what a run waits for, in words, say that it may be an approval?
@@ -129,23 +141,38 @@ local function may_ask(run)
   return run.waits and (run.waits:find("^approval of ") or run.waits:find(", and %d+ more$")) and true or false
 end
 
---- The entries of a run; what was read of it is taken again for a while, unless the run has changed. (What people elsewhere have
---- said of it changes nothing of the run itself.)
+--- The entries of a run; what was read of it is taken again for a while, unless the run has changed.
 local function entries_of(self, run)
   local before, now = self.kept.runs[run.id], time.monotonic()
   if before and before.changed == run.changed and before.left == run.left and now < before.till then return before end
-  local out = { changed = run.changed, left = run.left, till = now + FRESH, list = {} }
-  for _, record in ipairs(runs.show(run.id, { requests = true, store = self.store }).records) do
+  local out = { number = run.number, changed = run.changed, left = run.left, till = now + FRESH, list = {} }
+  for _, record in ipairs(runs.waiting(run.id, { store = self.store })) do
     if record.status == "waits" and record.digest then out.list[#out.list + 1] = of_record(run, record) end
   end
   return out
+end
+
+--- What people have said of the entries, here or elsewhere. That changes nothing of a run itself, and is looked for each time.
+local function read_said(self, kept)
+  local numbers, by_place = {}, {}
+  for _, entries in next, kept.runs do
+    if entries.list[1] then numbers[#numbers + 1] = entries.number end
+    for _, one in ipairs(entries.list) do
+      one.said, by_place[entries.number .. " " .. one.key] = nil, one
+    end
+  end
+  if not numbers[1] then return end
+  table.sort(numbers)
+  for _, said in ipairs(errors.check(effect.perform("runs.said", { runs = numbers, store = self.store or config.get().store }))) do
+    local one = by_place[said.run .. " " .. said.key]
+    if one and said.digest == one.exact then one.said = said.verdict end
+  end
 end
 
 --- What waits in the store, the oldest first. Where there is no store, nothing does.
 local function read_store(self)
   local kept = { list = {}, runs = {}, due = time.monotonic() + STORE }
   local found, err = combine.try(runs.list, { status = "waiting", limit = RUNS, store = self.store })
-  kept.wrong = err and err.kind ~= "usage" and tostring(err.message) or nil
   for i = #(found or {}), 1, -1 do
     local run = found[i]
     local entries = may_ask(run) and entries_of(self, run) or nil
@@ -154,6 +181,9 @@ local function read_store(self)
       table.move(entries.list, 1, #entries.list, #kept.list + 1, kept.list)
     end
   end
+  local _, unsaid = combine.try(read_said, self, kept)
+  err = err or unsaid
+  kept.wrong = err and err.kind ~= "usage" and tostring(err.message) or nil
   self.kept = kept
 end
 
@@ -178,8 +208,9 @@ local function told(one)
   local cut, said = #one.text > HEAD, one.said
   return { id = one.id, effect = one.effect, what = data.text(one.what), agent = data.text(one.agent, 200), since = one.since,
     run = data.text(one.run, 200), number = one.number, text = data.text(one.text, HEAD), bytes = cut and #one.text or nil,
-    digest = one.digest, editable = one.editable or nil, left = one.left,
-    said = said and { decision = said.decision, edited = said.args and true or nil } }
+    digest = one.digest, editable = one.editable or nil, unchecked = one.unchecked or nil, left = one.left,
+    typed = data.text(one.typed, 200),
+    said = said and { decision = said.decision, reason = data.text(said.reason, 500), edited = said.args and true or nil } }
 end
 
 local function look(self)
@@ -196,9 +227,20 @@ local function sample(self, stream)
   stream:publish("change", now)
 end
 
+--- It was decided before, here or elsewhere: what stands.
+local function refuse(one, decision, reason, edited)
+  local what = one.run and ("%s of the run %s"):format(one.what, one.run) or one.what
+  local how = decision .. (edited and ", edited" or "") .. (reason and ": " .. data.text(reason, 500) or "")
+  errors.raise("usage", ("%s was decided before, and that stands: %s"):format(what, how),
+    { decided = { decision = decision, reason = reason, edited = edited and true or nil } })
+end
+
 local function find(self, id)
   for _, one in ipairs(all(self)) do
     if one.id == id then return one end
+  end
+  for _, one in ipairs(self.decided) do
+    if one.id == id then refuse(one, one.decision, one.reason, one.edited) end
   end
   errors.raise("usage", "it does not wait any more: it was decided, or whoever asked has gone on",
     { hint = "the list shows what waits now" })
@@ -265,15 +307,22 @@ local function decide_here(one, verdict)
   end
   local in_time = approval.decide(entry, { decision = verdict.reject and "rejected" or "approved", reason = verdict.reason,
     args = args })
-  if not in_time then errors.raise("usage", ("%s was decided already, or does not wait any more"):format(one.what)) end
+  if in_time then return end
+  if entry.decision then refuse(one, entry.decision, entry.reason, entry.edited) end
+  errors.raise("usage", ("%s does not wait any more: whoever asked has gone on"):format(one.what))
 end
 
---- A record of the store: the tool is not here, and checks what was changed when the run goes on.
+--- A record of the store: the tool is not here; what was changed is checked by the parameters that were kept of it.
 local function decide_there(self, one, verdict)
-  if one.said then errors.raise("usage", ("%s of the run %s was decided already"):format(one.what, one.run)) end
-  runs.approve(one.run, { of = one.number, digest = one.exact, args = verdict.args, store = self.store,
-    reject = verdict.reject and (verdict.reason or true) or nil })
-  self.kept.runs[one.run], self.kept.due = nil, 0
+  local said = one.said
+  if said then refuse(one, said.decision, said.reason, said.args) end
+  local _ <close> = setmetatable({}, { __close = function() self.kept.due = 0 end })
+  local done, err = combine.try(runs.approve, one.run, { of = one.number, digest = one.exact, args = verdict.args,
+    store = self.store, reject = verdict.reject and (verdict.reason or true) or nil })
+  if done then return end
+  said = rawget(err, "decided")
+  if said then refuse(one, said.decision, said.reason, said.args) end
+  error(err, 0)
 end
 
 local function remember(self, one, verdict)

@@ -17,15 +17,16 @@ local M = {}
 ---@field wanted string digest of the token
 ---@field private boolean nobody looks without the token
 ---@field is_ours? fun(host: string): boolean is it a name this machine may be asked by? nil: any is
+---@field who string the function that its options are of
 local Guard = {}
 Guard.__index = Guard
 
 --- Characters that a token has at least: less can be tried out.
 local SHORTEST <const> = 16
 
-local function token_of(options)
+local function token_of(options, who)
   local token, path = options.token, options.token_file
-  if token and path then errors.argument "stoke.page: token or token_file, not both" end
+  if token and path then errors.argument("%s: token or token_file, not both", who) end
   if path then
     local folder, name = path:match "^(.*)/([^/]+)$"
     if not folder then folder, name = ".", path end
@@ -33,34 +34,38 @@ local function token_of(options)
   end
   if not token then return keyfile.secret() end
   if #token < SHORTEST or token:find "[^%w_-]" then
-    errors.raise("argument", ("stoke.page: the token must have at least %d letters, digits, _ or -"):format(SHORTEST),
+    errors.raise("argument", ("%s: the token must have at least %d letters, digits, _ or -"):format(who, SHORTEST),
       { hint = "without one a new one is made at each start; token_file names a file that one is kept in" })
   end
   return token
 end
 
---- A guard for the options of a page.
+--- A guard for the options of a page, or of another function that takes them.
 ---@param options { token?: string, token_file?: string, hosts?: string[], public?: boolean, private?: boolean, address?: string,
 ---  mem?: string }
+---@param who? string that function ("stoke.page")
 ---@return stoke.page.guard
 ---Raises `argument` for a token that is too short, or a host that is no text; `denied` when others may read the file of the token;
 ---`os`.
 ---
 --- Example: `local guard = guards.new { token_file = "page.key" }`
-function M.new(options)
-  local token, hosts = token_of(options), {}
-  errors.list("stoke.page: hosts", options.hosts or {})
+function M.new(options, who)
+  who = who or "stoke.page"
+  local token, hosts = token_of(options, who), {}
+  errors.list(who .. ": hosts", options.hosts or {})
   for i, host in ipairs(options.hosts or {}) do
-    if type(host) ~= "string" then errors.argument("stoke.page: hosts[%d] must be a text", i) end
+    if type(host) ~= "string" then errors.argument("%s: hosts[%d] must be a text", who, i) end
     hosts[host:lower()] = true
   end
-  if options.public and options.private then errors.argument "stoke.page: public or private, not both" end
+  if options.public and options.private then errors.argument("%s: public or private, not both", who) end
   local near = not options.address or requests.is_loopback(options.address)
   return setmetatable({ token = token, wanted = hash.sha256(token), private = options.private or not near and not options.public,
-    is_ours = requests.judge(hosts, options) }, Guard)
+    is_ours = requests.judge(hosts, options), who = who }, Guard)
 end
 
-local STRANGE = "%s is no name of this machine; hosts = { \"%s\" } lists it"
+--- The name is of the one who asks: a command has a flag for it where it says so.
+local STRANGE <const> = "%s is no name of this machine: ask by localhost or 127.0.0.1, or list it with hosts = { \"%s\" } of %s%s"
+local FLAG <const> = { ["stoke.page"] = " (stoke page --host %s)" }
 local ELSEWHERE = "a page of %s may not ask here"
 
 --- Did the request come from another page than ours?
@@ -82,7 +87,8 @@ function Guard:judge(req)
   local headers = req.headers
   local host = headers.host
   if self.is_ours and host and not self.is_ours(host) then
-    return nil, 403, STRANGE:format(host, (host:gsub(":%d*$", "")))
+    local name = host:gsub(":%d*$", "")
+    return nil, 403, STRANGE:format(host, name, self.who, (FLAG[self.who] or ""):format(name))
   end
   local other = is_elsewhere(headers, host)
   if other then return nil, 403, ELSEWHERE:format(other) end

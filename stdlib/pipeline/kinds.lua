@@ -96,7 +96,7 @@ end
 ---@param given table
 ---@param bound integer where it says none
 ---@return { name: string, concurrency: integer, tries: integer, lease: number, bound: integer, split: boolean, kind: string,
----  work: fun(value: any, item: table, used: fun(usage: table)): any }
+---  asks: boolean, work: fun(value: any, item: table, used: fun(usage: table)): any }
 ---Raises `argument`.
 ---
 --- Example: `local stage = kinds.stage("stoke.pipeline: stages[1]", { name = "read", run = f }, 64)`
@@ -116,7 +116,8 @@ function M.stage(what, given, bound)
   end
   if not kind then errors.argument("%s does nothing: it wants augment, infer, workflow, post or run", what) end
   if given.prompt ~= nil and kind ~= "infer" then errors.argument("%s: prompt is for infer", what) end
-  return { name = given.name, kind = kind, into = given.into, prompt = given.prompt, split = given.split or false,
+  return { name = given.name, kind = kind, asks = kind == "infer" or kind == "workflow", into = given.into,
+    prompt = given.prompt, split = given.split or false,
     concurrency = check_whole(what, "concurrency", given.concurrency or 1, 1000),
     tries = check_whole(what, "tries", given.tries or 3, 100), lease = given.lease or 30,
     bound = check_whole(what, "bound", given.bound or bound, 100000), work = KINDS[kind](what, given[kind], given) }

@@ -28,6 +28,7 @@ M.LONGEST = 200
 
 ---@class stoke.pipeline.run
 ---@field before table<string, integer> items in front of each stage that are not settled
+---@field streams string[] of the stages
 local Run = {}
 Run.__index = Run
 
@@ -65,8 +66,10 @@ end
 ---@return stoke.pipeline.run
 function M.new(pipeline, queue)
   local self = setmetatable({ pipeline = pipeline, queue = queue, before = {}, rooms = {}, moved = bells.new(), report = {},
-    workers = {}, usage = { calls = 0, input_tokens = 0, output_tokens = 0, seconds = 0 } }, Run)
-  for _, stage in ipairs(pipeline.stages) do self.rooms[stage.name] = bells.new() end
+    workers = {}, streams = {}, usage = { calls = 0, input_tokens = 0, output_tokens = 0, seconds = 0 } }, Run)
+  for i, stage in ipairs(pipeline.stages) do
+    self.rooms[stage.name], self.streams[i] = bells.new(), M.stream(pipeline.name, stage.name)
+  end
   self.rewinds = rewinds.new(queue, pipeline.name, pipeline.order)
   return self
 end
@@ -75,23 +78,23 @@ end
 
 --- What is handed on, or the outcome of the last stage.
 local function handed(self, index, item, value)
-  local env, stage, pipeline = item.value, self.pipeline.stages[index], self.pipeline
+  local env, stage = item.value, self.pipeline.stages[index]
   self.rewinds:look()
   if self.rewinds:void(env.g, env.at) then return {} end
   local g = self.rewinds:generation(stage.name, item.offset, env.g)
-  local at = table.move(env.at, 1, #env.at, 1, {})
+  local at = { table.unpack(env.at) }
   at[index] = item.offset
   if value == kinds.DROPPED then return { value = { g = g, at = at, dropped = true } } end
-  local function envelope(one, id) return { v = one, id = id, g = g, at = at } end
-  local after = pipeline.stages[index + 1]
-  local list = stage.split and value or { value }
   if stage.split then errors.list(("stage %s: split wants a list, which"):format(stage.name), value) end
-  if not after then return { value = envelope(value, env.id) } end
-  local out, stream = {}, M.stream(pipeline.name, after.name)
-  for i, one in ipairs(list) do
-    local id = stage.split and ("%s/%d"):format(env.id, i) or env.id
-    out[i] = { stream = stream, key = item.key, id = g > 0 and ("%s@%d"):format(id, g) or id, value = envelope(one, id) }
+  local stream = self.streams[index + 1]
+  if not stream then return { value = { v = value, id = env.id, g = g, at = at } } end
+  local function onward(one, id)
+    return { stream = stream, key = item.key, id = g > 0 and ("%s@%d"):format(id, g) or id,
+      value = { v = one, id = id, g = g, at = at } }
   end
+  if not stage.split then return { publish = { onward(value, env.id) } } end
+  local out = {}
+  for i, one in ipairs(value) do out[i] = onward(one, ("%s/%d"):format(env.id, i)) end
   return { publish = out }
 end
 
@@ -110,8 +113,8 @@ local function worker(self, index)
   return function(item)
     local env, stage = item.value, self.pipeline.stages[index] -- as it is now: a reload may have changed it
     if self.rewinds:void(env.g, env.at) then return {} end
-    local about = { id = env.id, key = item.key, try = item.try, offset = item.offset,
-      run = ("%s@%d"):format(M.stream(self.pipeline.name, stage.name) .. "/" .. env.id, env.g) }
+    local about = { id = env.id, key = item.key, try = item.try, offset = item.offset }
+    if stage.asks then about.run = ("%s/%s@%d"):format(self.streams[index], env.id, env.g) end
     local out = handed(self, index, item, stage.work(env.v, about, used))
     expect(self, index, out)
     return out

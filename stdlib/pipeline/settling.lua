@@ -6,10 +6,11 @@ local combine = require "core.combine"
 local M = {}
 
 --- Items in one step, and items that may wait for one.
-local AT_ONCE <const>, MOST <const> = 256, 1024
+local AT_ONCE <const>, MOST <const> = 512, 1024
 
 ---@class stoke.pipeline.settling
 ---@field list table[] what waits: { item, state, value, publish, reason, delay }
+---@field asked? table[] what the engine has not answered yet
 local Settling = {}
 Settling.__index = Settling
 
@@ -57,9 +58,21 @@ function Settling:flush()
     else
       self.list = {}
     end
+    self.asked = part
     settle(self, part)
+    self.asked = nil
     self.gone:ring()
   end
+end
+
+--- Settle the rest, where `serve` was cancelled: also what it asked and heard no answer to. To settle twice is no harm.
+function Settling:finish()
+  local rest = {}
+  for _, entry in ipairs(self.asked or {}) do
+    if not entry.item.settled then rest[#rest + 1] = entry end
+  end
+  self.list, self.asked = table.move(self.list, 1, #self.list, #rest + 1, rest), nil
+  self:flush()
 end
 
 --- Settle what comes, until cancelled.

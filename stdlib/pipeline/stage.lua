@@ -21,8 +21,8 @@ local SETTLE <const> = 3
 --- Seconds of one wait for an item.
 local LOOK <const> = 60
 
---- Items that are taken at once.
-local AT_ONCE <const> = 64
+--- Items that are taken at once: as many as are worked at, and more of those that are done in no time.
+local AT_ONCE <const>, MOST <const> = 64, 512
 
 --- An item was lent more often than it was tried where hosts died; that many times more, and it is held to be what kills them.
 local DEATHS <const> = 20
@@ -78,9 +78,9 @@ local function fail(self, item, err)
   if entry.state == "back" then lament(self, err) end
 end
 
-local function handle(self, item)
+local function handle(self, item, try)
   self.busy[item] = true
-  local outcome, err = combine.try(self.work, item)
+  local outcome, err = try(self.work, item)
   self.busy[item] = nil
   if err then return fail(self, item, err) end
   self.answered, self.failures, self.since = true, nil, nil
@@ -89,10 +89,11 @@ local function handle(self, item)
 end
 
 local function work(self, reader)
+  local try, _ <close> = combine.tries()
   while not self.stopped do
     if self.room then self.room() end
     local item = reader:take(LOOK)
-    if item then handle(self, item) end
+    if item then handle(self, item, try) end
   end
 end
 
@@ -102,13 +103,13 @@ local function finish(self)
     for item in next, self.busy do
       if not item.lost then self.settling:add { item = item, state = "back" } end
     end
-    self.settling:flush()
+    self.settling:finish()
   end)
 end
 
 local function serve(self)
   local reader <close> = self.queue:consume(self.stream, self.group, { lease = self.lease, tries = self.tries + DEATHS,
-    prefetch = math.min(self.concurrency, AT_ONCE) })
+    prefetch = math.min(self.concurrency, AT_ONCE), most = MOST })
   self.busy, self.settling = {}, settling.new(self.queue, function(entry, mine)
     tell(self, entry.item, mine and entry.state or "lost", entry.detail)
   end, function(entry, err) fail(self, entry.item, err) end)

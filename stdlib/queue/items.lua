@@ -62,14 +62,12 @@ Item.__index = Item
 Item.__name = "stoke.queue.item"
 M.Item = Item
 
+--- Its own claim is what settling looks at: not the value, which may be large.
 local function item_of(reader, claim)
-  local value = words.decode(("item %s of the stream %s"):format(claim.id, claim.stream), claim.value, claim.v)
-  local own = {} -- all but the value, which may be large: whose the item is
-  for name, field in next, claim do
-    if name ~= "value" then own[name] = field end
-  end
-  return setmetatable({ stream = claim.stream, id = claim.id, key = claim.key, offset = claim.offset, try = claim.try,
-    value = value, claim = own, reader = reader }, Item)
+  local own = { stream = claim.stream, group = claim.group, offset = claim.offset, key = claim.key, fence = claim.fence }
+  return setmetatable({ stream = own.stream, id = claim.id, key = own.key, offset = own.offset, try = claim.try,
+    value = words.decode("item %s of the stream %s", claim.value, claim.v, claim.id, claim.stream), claim = own,
+    reader = reader }, Item)
 end
 
 --- A settlement as engines take it: what of the claim they look at, and what came of it.
@@ -94,8 +92,8 @@ function M.settle(queue, what, items, list)
     item.settled = list[i].state
     item.reader.mine[item] = nil
     if not good[i] then item.lost = true end
-    driver.release(queue, item)
   end
+  driver.release(queue, items)
   return good
 end
 
@@ -170,10 +168,10 @@ function Item:extend(seconds)
   local lost = check(perform("queue.renew", { queue = queue.name, claims = { self.claim }, lease = seconds }, queue))
   if lost[1] then
     self.lost = true
-    driver.release(queue, self)
+    driver.release(queue, { self })
     return false
   end
-  driver.hold(queue, self, self.claim, seconds)
+  driver.hold(queue, { self }, seconds)
   return true
 end
 
@@ -184,24 +182,33 @@ function Item:__tostring() return ("item %s of %s"):format(self.id, self.stream)
 --- Seconds that one question to the engine waits, where a reader waits for ever.
 local LONG <const> = 60
 
+--- Seconds in which a lot of items is gone that might have been larger.
+local QUICK <const> = 0.1
+
 --- Seconds before an item that its readers may have died of: what else they have is settled by then.
 local APART <const> = 1
-
---- In the channel of a reader: whoever gets it asks the engine for more.
-local ASK <const> = "ask"
 
 ---@class stoke.queue.reader
 ---@field queue stoke.queue
 ---@field stream string
 ---@field group string
 ---@field tries integer
----@field ready stoke.channel items that are lent and not given yet, and behind them who asks for more
+---@field prefetch integer items that are taken at once, at least
+---@field most integer at most
+---@field lot integer now
+---@field got? number when a whole lot came
 ---@field mine table<stoke.queue.item, true> what is not settled; weak
+---@field first integer of the items that are lent and not given yet, which stand in the reader itself
+---@field last integer
+---@field asking boolean somebody asks the engine for more
+---@field turn stoke.channel wakes one of those who wait: there is an item, or somebody has to ask. Who is woken takes one, and
+---  wakes the next: so a task that goes on at once takes all there is, and wakes nobody for nothing
+---@field waiting integer who wait for their turn
 local Reader = {}
 Reader.__index = Reader
 Reader.__name = "stoke.queue.reader"
 
-local OPTIONS = { lease = "number", tries = "number", prefetch = "number", from = true }
+local OPTIONS = { lease = "number", tries = "number", prefetch = "number", most = "number", from = true }
 
 --- A reader of a group.
 ---@param queue stoke.queue
@@ -217,41 +224,65 @@ function M.reader(queue, stream, group, options)
     errors.argument("%s: lease must be seconds from 0.1 to 86400, got %s", what, errors.describe(lease))
   end
   if from ~= nil and from ~= "first" and from ~= "new" then words.whole(what .. ': from (or "first", or "new")', from, 1) end
+  local prefetch = words.whole(what .. ": prefetch", options.prefetch or 1, 1, engine.MOST)
   local self = setmetatable({ queue = queue, stream = words.name(what .. ": the stream", stream),
     group = words.name(what .. ": the group", group), lease = lease, from = from,
     tries = words.whole(what .. ": tries", options.tries or 5, 1),
-    prefetch = words.whole(what .. ": prefetch", options.prefetch or 1, 1, engine.MOST),
-    mine = setmetatable({}, { __mode = "k" }) }, Reader)
-  self.ready = channel.new(self.prefetch + 1)
-  self.ready:send(ASK)
+    prefetch = prefetch, most = words.whole(what .. ": most", options.most or prefetch, prefetch, engine.MOST), lot = prefetch,
+    mine = setmetatable({}, { __mode = "k" }), first = 1, last = 0, asking = false, turn = channel.new(1), waiting = 0 }, Reader)
   return self
 end
 
 --- Claims as items. Where one cannot be read, it and those behind it are handed back, and that is told.
 local function receive(self, claims)
-  local queue, list = self.queue, {}
+  local queue, items, failure = self.queue, {}, nil
   for i, claim in ipairs(claims) do
     local ok, item = pcall(item_of, self, claim)
     if not ok then
+      local list = {}
       for j = i, #claims do list[#list + 1] = { claim = claims[j], state = "back" } end
       perform("queue.settle", { queue = queue.name, list = list }, queue)
-      error(item, 0)
+      failure = item
+      break
     end
-    driver.hold(queue, item, item.claim, self.lease, true)
-    self.mine[item] = true
-    self.ready:send(item)
+    items[i], self.mine[item] = item, true
   end
+  table.move(items, 1, #items, self.last + 1, self)
+  self.last = self.last + #items
+  driver.hold(queue, items, self.lease)
+  if failure then error(failure, 0) end
+end
+
+--- A question to the engine costs as much as many items that are done at once, so more are taken at once while these are gone fast;
+--- those that take their time are better left to other readers.
+local function adapt(self)
+  if self.most == self.prefetch then return end
+  local quick = self.got and time.monotonic() - self.got < QUICK
+  self.lot = quick and math.min(self.lot * 2, self.most) or math.max(self.lot // 2, self.prefetch)
 end
 
 local function claim(self, seconds)
-  return check(perform("queue.take", { queue = self.queue.name, stream = self.stream, group = self.group, n = self.prefetch,
+  adapt(self)
+  local claims = check(perform("queue.take", { queue = self.queue.name, stream = self.stream, group = self.group, n = self.lot,
     lease = self.lease, wait = seconds, tries = self.tries, from = self.from }, self.queue))
+  self.got = #claims == self.lot and self.most > self.prefetch and time.monotonic() or nil
+  return claims
+end
+
+--- Wake one who waits.
+local function pass(self)
+  if self.waiting > 0 and not self.passed and not self.closed then
+    self.passed = true
+    self.turn:send(true)
+  end
 end
 
 --- Ask for more, as the only one.
 local function ask(self, seconds)
+  self.asking = true
   local _ <close> = setmetatable({}, { __close = function()
-    if not self.closed then self.ready:send(ASK) end
+    self.asking = false
+    pass(self)
   end })
   local claims = claim(self, seconds)
   if claims[1] and claims[1].alone then time.sleep(math.min(self.lease / 4, APART)) end
@@ -264,6 +295,47 @@ local function ask(self, seconds)
   receive(self, claims)
 end
 
+--- An item that is there.
+local function next_ready(self)
+  while self.first <= self.last do
+    local item = self[self.first]
+    self[self.first], self.first = nil, self.first + 1
+    if not item.lost then
+      item.read = true
+      pass(self)
+      return item
+    end
+  end
+end
+
+--- Wait for a turn; false: it did not come in time, or the reader is closed.
+local function await_turn(self, seconds)
+  self.waiting = self.waiting + 1
+  local ok, come = pcall(self.turn.recv, self.turn, seconds)
+  self.waiting = self.waiting - 1
+  if not ok then error(come, 0) end
+  if come then self.passed = false end
+  return come
+end
+
+--- Wait for the next item.
+local function await_item(self, seconds)
+  local last = seconds and seconds > 0 and time.monotonic() + seconds
+  local left, asked = seconds or LONG, false
+  while not self.closed do
+    if not self.asking then
+      if asked and left <= 0 then return nil end
+      ask(self, math.min(left, LONG))
+      asked = true
+    elseif not await_turn(self, seconds and left) then
+      return nil
+    end
+    local item = not self.closed and next_ready(self)
+    if item then return item end
+    if seconds then left = last and math.max(0, last - time.monotonic()) or 0 end
+  end
+end
+
 --- Take the next item; waits while there is none. Several tasks may take from one reader.
 ---@param seconds? number to wait (for ever)
 ---@return stoke.queue.item|nil item nil: there was none in time, or the reader is closed
@@ -273,26 +345,8 @@ end
 function Reader:take(seconds)
   scopes.check_self(self, Reader, "reader:take()")
   if seconds ~= nil then errors.check_seconds(seconds, "reader:take") end
-  local last = seconds and seconds > 0 and time.monotonic() + seconds
-  local left, asked = seconds or LONG, false
-  while not self.closed do
-    local item = self.ready:recv(seconds and left)
-    if item == ASK and asked and left <= 0 then
-      self.ready:send(ASK)
-      return nil
-    elseif item == ASK then
-      ask(self, math.min(left, LONG))
-      asked = true
-    elseif item == nil then
-      return nil
-    elseif not item.lost then
-      item.read = true
-      driver.read(self.queue, item)
-      return item
-    end
-    if seconds then left = last and math.max(0, last - time.monotonic()) or 0 end
-  end
-  return nil
+  if self.closed then return nil end
+  return next_ready(self) or await_item(self, seconds)
 end
 
 --- `for item in queue:consume(...) do`
@@ -305,7 +359,7 @@ function Reader:close()
   scopes.check_self(self, Reader, "reader:close()")
   if self.closed then return end
   self.closed = true
-  self.ready:close()
+  self.turn:close()
   local queue, items, list = self.queue, {}, {}
   for item in next, self.mine do
     if not item.settled and not item.lost then items[#items + 1] = item end

@@ -41,7 +41,7 @@ end
 function Kv:get(key)
   local found = perform(self, "queue.kv_get", { bucket = self.bucket, key = key_of(self, "kv:get", key) })
   if not found then return nil, 0 end
-  return words.decode(("the key %s of %s"):format(key, self.bucket), found.value), found.revision
+  return words.decode("the key %s of %s", found.value, nil, key, self.bucket), found.revision
 end
 
 --- Give a key a value, whatever it had.
@@ -108,7 +108,7 @@ function Kv:watch(prefix)
     at = at + 1
     local change = list[at]
     since = math.max(since, change.revision)
-    return change.key, words.decode(("the key %s of %s"):format(change.key, self.bucket), change.value), change.revision
+    return change.key, words.decode("the key %s of %s", change.value, nil, change.key, self.bucket), change.revision
   end
 end
 
@@ -162,7 +162,7 @@ function Log:read(key, options)
     limit = words.whole("log:read: limit", options.limit or 1000, 1, 1000) })
   for i, record in ipairs(list) do
     list[i] = { offset = record.offset,
-      value = words.decode(("a record of %s in the log %s"):format(key, self.name), record.value) }
+      value = words.decode("a record of %s in the log %s", record.value, nil, key, self.name) }
   end
   return list
 end

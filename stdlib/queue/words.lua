@@ -56,19 +56,23 @@ function M.encode(what, value)
 end
 
 --- A value of bytes.
----@param what string whose value it is
+---@param what string whose value it is: a format
 ---@param text string|nil
----@param v? integer the protocol it was written in
+---@param v integer|nil the protocol it was written in
+---@param ... any of the format, which is filled in where something is wrong
 ---@return any
 ---Raises `protocol`.
-function M.decode(what, text, v)
+function M.decode(what, text, v, ...)
   if v and v > engine.PROTOCOL then
-    errors.raise("protocol", ("%s was written by a newer stoke (protocol %d; this one knows %d)"):format(what, v, engine.PROTOCOL),
+    errors.raise("protocol",
+      ("%s was written by a newer stoke (protocol %d; this one knows %d)"):format(what:format(...), v, engine.PROTOCOL),
       { hint = "bring this program up to date" })
   end
   if text == nil then return nil end
   local value, err = plain.decode(text)
-  if err then errors.raise("protocol", ("%s holds no value of stoke's: %s"):format(what, err.message or tostring(err))) end
+  if err then
+    errors.raise("protocol", ("%s holds no value of stoke's: %s"):format(what:format(...), err.message or tostring(err)))
+  end
   return value
 end
 

@@ -31,6 +31,7 @@ local M = {}
 ---@field args? table where it waits for an approval
 ---@field asks? string where it waits for an approval: what it is for, a tool, path, host or command
 ---@field agent? string where it waits for an approval: whose model asked for it
+---@field params? table where a tool waits for an approval: its parameters as JSON Schema
 ---@field said? table what a person has said of it, and no process has taken up yet: { decision =, reason =, args = },
 ---  { retry = true }, { value = } or { fail = }
 ---@field request? any with `requests`
@@ -56,7 +57,7 @@ local function entry_of(row, run, whole)
   if status == "waits" then
     local asks = type(row.asks) == "table" and row.asks or {}
     entry.args, entry.digest, entry.since = type(row.request) == "table" and row.request.args or nil, row.digest, asks.since
-    entry.asks, entry.agent = asks.what, asks.agent
+    entry.asks, entry.agent, entry.params = asks.what, asks.agent, asks.params
   end
   entry.said = row.said
   if status == "in doubt" and row.doubt ~= row.number then entry.doubt = row.doubt end

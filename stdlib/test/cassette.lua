@@ -74,10 +74,11 @@ local function canonical(self, name, q)
   end
   local text, err = json.encode(request)
   if not text then return nil, err end
-  text = self.redactor:text(text)
-  local own = redact.variables(text)
-  request = json.decode(own) -- declared orders of keys are gone
-  return request, name .. " " .. json.encode(request), own ~= text and name .. " " .. json.encode(json.decode(text)) or nil
+  request = self.redactor:texts(json.decode(text)) -- declared orders of keys are gone
+  local recorded = json.encode(request)
+  request = redact.without_variables(request)
+  local own = json.encode(request)
+  return request, name .. " " .. own, own ~= recorded and name .. " " .. recorded or nil
 end
 
 -- ---- outcomes -----------------------------------------------------------------------------------------------------------------
@@ -106,7 +107,8 @@ local function answer_body(self, body)
   local value = body:find "^%s*[{%[]" and json.decode(body, { ordered = true })
   if type(value) == "table" then
     local clean, found = self.redactor:fields(value)
-    if found then return json.encode(clean) end
+    if found or self.redactor:text(body) ~= body then return json.encode(self.redactor:texts(clean)) end
+    return body
   end
   return self.redactor:text(body)
 end
@@ -211,12 +213,19 @@ function Cassette:put(entry, kind, at, value, facts)
   self:write { n = entry.n, at = rounded(at), [kind] = value, facts = clean_facts(self, facts) }
 end
 
+--- A line without secrets, also those that were seen later. What has none stays as it is written.
+local function without_secrets(redactor, line)
+  if redact.variables(redactor:text(line)) == line and not line:find("\\", 1, true) then return line end
+  return json.encode(redact.without_variables(redactor:texts(json.decode(line, { ordered = true }))))
+end
+
 --- Write the file.
 ---@return integer requests
 function Cassette:save()
   if self.failed then error(self.failed, 0) end
   fs.mkdir(self.path:match "^(.*)/" or ".", { parents = true })
-  fs.write(self.path, redact.variables(self.redactor:text(table.concat(self.lines, "\n") .. "\n")))
+  for i, line in ipairs(self.lines) do self.lines[i] = without_secrets(self.redactor, line) end
+  fs.write(self.path, table.concat(self.lines, "\n") .. "\n")
   return self.count
 end
 

@@ -57,6 +57,9 @@ local function say(self, what)
   scopes.tell(redact.known(("spans do not reach %s: %s; this is said once"):format(self.shown, what)))
 end
 
+--- What a collector says, short. Without secrets first: of one that is cut nobody knows the rest.
+local function words_of(text) return texts.excerpt(redact.known(text), 200) end
+
 -- ---- one batch ------------------------------------------------------------------------------------------------------------------
 
 --- Spans of a batch as text. What cannot be written is left out.
@@ -66,7 +69,7 @@ local function text_of(self, batch)
     local ok, span = pcall(encode.span, entry[1], entry[2])
     if ok then list[#list + 1] = span else self.lost = self.lost + 1 end
   end
-  return redact.encoded(encode.request(self.settings.resource, list)), #list
+  return encode.request(self.settings.resource, list), #list
 end
 
 --- An answer that takes the spans, or some of them.
@@ -77,7 +80,7 @@ local function taken(self, body, count)
   local why = type(partial) == "table" and type(partial.errorMessage) == "string" and partial.errorMessage or ""
   rejected = math.min(math.max(rejected, 0), count)
   self.sent, self.lost = self.sent + count - rejected, self.lost + rejected
-  if rejected > 0 then say(self, ("it rejects %d of %d spans: %s"):format(rejected, count, texts.excerpt(why, 200))) end
+  if rejected > 0 then say(self, ("it rejects %d of %d spans: %s"):format(rejected, count, words_of(why))) end
 end
 
 --- Send a text once.
@@ -95,7 +98,7 @@ local function post(self, text, count)
     taken(self, reply.body, count)
     return true
   end
-  local why = ("it answers %d%s"):format(reply.status, reply.body ~= "" and ": " .. texts.excerpt(reply.body, 200) or "")
+  local why = ("it answers %d%s"):format(reply.status, reply.body ~= "" and ": " .. words_of(reply.body) or "")
   if not PASSING[reply.status] then
     self.lost = self.lost + count
     say(self, why)

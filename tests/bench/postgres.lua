@@ -58,10 +58,11 @@ end
 test("claims", { real = true, timeout = 1200, effects = false }, function()
   local server <close> = postgres.start { skip = function(words) errors.raise("os", words) end }
   local e <close> = errors.check(engine.open(server.url))
-  for _, way in ipairs { { "one at a time", 300, 1, 1 }, { "100 at a time, 4 tasks", 4000, 4, 100 } } do
+  for _, way in ipairs { { "one at a time", 300, 1, 1 }, { "one at a time, 64 tasks", 4000, 64, 1 },
+    { "100 at a time, 4 tasks", 8000, 4, 100 } } do
     local rates, middles, other, other_middles = {}, {}, {}, {}
     for round = 1, ROUNDS do
-      local stream = ("s%d.%d"):format(way[4], round)
+      local stream = ("s%d.%d.%d"):format(way[3], way[4], round)
       fill(e, stream, way[2])
       rates[round], middles[round] = ours(e, stream, way[2], way[3], way[4])
       other[round], other_middles[round] = bare(server.url, stream, way[2], way[4])

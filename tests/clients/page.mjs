@@ -374,4 +374,16 @@ await run({
     page.problems.length = 0; // the cut was ours
     await clean(page);
   },
+
+  async "a host that is silent for too long is not called live, and is asked anew"() {
+    const page = await at();
+    const state = (wanted) => page.until((word) => document.getElementById("link-state").dataset.state === word, wanted);
+    await page.run(() => { stokePage.stream.patience = 1; }); // less than there is between two of its events
+    await state("cut");
+    assert((await page.text("#notice")).startsWith("No connection: the program does not answer"), "it is said");
+    await page.run(() => { stokePage.stream.patience = 40000; });
+    await state("live");
+    assert(await page.run(() => document.getElementById("notice").hidden), "and not any more once it is there");
+    await clean(page);
+  },
 }, () => browser.close());

@@ -80,9 +80,24 @@ test("nats: a subscription has room for so many messages, and counts what it los
   local list = {}
   for i = 1, 30 do list[i] = { "flood", tostring(i) } end
   conn:send(list)
-  conn:ask({ { "nobody", "" } }, 5) -- behind them all
+  repeat stoke.sleep(0.01) until sub:lost() == 20 -- the library hands on each subscription's messages by a thread of its own
   local kept = #sub:take(100, 5)
   t.eq({ kept, sub:lost() }, { 10, 20 })
+end)
+
+test("nats: a subscription is closed while large messages come in for it", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local other <close> = connect(server.url)
+  local large = ("x"):rep(4 << 20)
+  for _ = 1, 20 do
+    local sub = conn:subscribe("large", nil, 10)
+    conn:ask({ { "nobody", "" } }, 5)
+    other:send { { "large", large }, { "large", large }, { "large", large }, { "large", large } }
+    t.eq(#sub:take(1, 5), 1)
+    sub:close()
+  end
+  t.eq(conn:ask({ { "nobody", "" } }, 5)[1].status, "503")
 end)
 
 test("nats: a lost connection is made anew; who asked hears of it at once, and closing ends what waits", REAL, function(t)
@@ -112,12 +127,18 @@ test("nats: a wrong address, a wrong password and a server without JetStream are
   t.eq(err.kind, "refused")
   t.match(err.message, "cannot connect to NATS: .*%(nats://ada:%*%*%*@127%.0%.0%.1:1%)")
   t.ok(not tostring(err):find("secret", 1, true))
+  t.ok(not err.message:find("%.c:%d"), err.message)
+  t.match(err.hint, "is nats%-server running there")
   local plain <close> = nats.start(t, "authorization { user: ada, password: secret }")
   local host = plain.url:match "//(.*)$"
   _, err = engine.open("nats://ada:wrong@" .. host, {})
   t.eq({ err.kind, err.hint }, { "auth", "check user and password in the URL, or the file of ?creds=" })
   _, err = engine.open("nats://ada:secret@" .. host, {})
   t.eq({ err.kind, err.hint }, { "protocol", "start the server with it: nats-server -js" })
+  for _, bad in ipairs { "h:1:99", "h:0", "h:65536", "h:x", "[::1", "a,b:1:2" } do
+    _, err = engine.open("nats://" .. bad, {})
+    t.eq(err.kind, "argument", bad)
+  end
   _, err = engine.open("nats://127.0.0.1:4222?replica=3", {})
   t.eq(err.kind, "argument")
   t.match(err.message, "says replica=3")
@@ -169,11 +190,18 @@ test("nats: kill -9 of the server between publishing, claiming and settling lose
   t.eq(claim(e, 1, { wait = 0 }), {})
 end)
 
-test("nats: who begins later reads a snapshot, not the whole log; a snapshot taken behind its back is noticed", REAL, function(t)
+--- Settings of groups, for the block.
+local function with(settings)
   local group = require "core.engine.nats.group"
-  local before = group.KEEP
-  group.KEEP = 50
-  local _ <close> = setmetatable({}, { __close = function() group.KEEP = before end })
+  local before = {}
+  for name, value in next, settings do before[name], group[name] = group[name], value end
+  return setmetatable({}, { __close = function()
+    for name, value in next, before do group[name] = value end
+  end })
+end
+
+test("nats: who begins later reads a snapshot, not the whole log; a snapshot taken behind its back is noticed", REAL, function(t)
+  local _ <close> = with { KEEP = 50, PART = 500 } -- in many parts
   local server <close> = nats.start(t)
   local a <close> = engine.open(server.url, {})
   t.ok(a:publish("jobs", items(1, 200)))
@@ -188,6 +216,32 @@ test("nats: who begins later reads a snapshot, not the whole log; a snapshot tak
   t.eq(a:settle(all(kept, "dead")), { false })
   local rest = claim(b, 200)
   t.eq(#rest, 98)
+end)
+
+test("nats: a snapshot that is too large is told, and tried again; the log is short after it", REAL, function(t)
+  local notice = require "core.gate.notice"
+  local write, told = notice.write, {}
+  notice.write = function(_, text) told[#told + 1] = text end
+  local settings <close> = with { KEEP = 50, AGAIN = 0.05, MOST = 10, PART = 300 }
+  local _ <close> = setmetatable({}, { __close = function() notice.write = write end })
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e:publish("jobs", items(1, 200)))
+  for _ = 1, 100 do e:settle(all(claim(e, 1), "again")) end
+  local ok, err = e:trim("jobs", 2)
+  t.eq({ ok, err.kind }, { nil, "limit" })
+  t.match(err.message, "open items and %d+ dead letters are too much to be kept")
+  local log = e.jet:info "stoke-g-jobs==g".state.messages
+  t.ok(log > 150, log)
+  t.eq(#told, 1)
+  t.match(told[1], "^the log of the group g of the stream jobs cannot be shortened, and grows: ")
+  require "core.engine.nats.group".MOST = 1 << 20
+  stoke.sleep(0.1)
+  e:settle(all(claim(e, 1), "again"))
+  stoke.sleep(0.5)
+  log = e.jet:info "stoke-g-jobs==g".state.messages
+  t.ok(log < 60, log)
+  t.ok(settings)
 end)
 
 test("nats: what a worker was to hand over when it died is published by another", REAL, function(t)
@@ -220,6 +274,18 @@ test("nats: records of a newer stoke are refused", REAL, function(t)
   local list, err = e:read("jobs", 1, 10)
   t.eq({ list, err.kind }, { nil, "protocol" })
   t.match(err.message, "newer stoke: its records have version 2, this one knows up to 1")
+end)
+
+test("nats: a stream that another host is still making is waited for", REAL, function(t)
+  local server <close> = nats.start(t)
+  local a <close> = engine.open(server.url, {})
+  local b <close> = engine.open(server.url, {})
+  a.jet.known["stoke-i-jobs"] = true -- it was told that the stream is there
+  local task = stoke.spawn(function() return a:publish("jobs", items(1, 3)) end)
+  stoke.sleep(0.2)
+  t.ok(b:publish("jobs", items(4, 4)))
+  t.eq(task:await(), { true, true, true })
+  t.eq(#b:read("jobs", 1, 10), 4)
 end)
 
 test("nats: a server without room says so", REAL, function(t)
@@ -257,6 +323,14 @@ test("nats: every host is among the server's services", REAL, function(t)
   t.ne(hosts[1].id, hosts[2].id)
   t.eq(#found "$SRV.PING.other", 0)
   t.eq(#found("$SRV.INFO.stoke." .. hosts[1].id), 1)
-  t.eq(found("$SRV.STATS.stoke." .. hosts[1].id)[1].type, "io.nats.micro.v1.stats_response")
+  local info, stats = found("$SRV.INFO.stoke")[1], found("$SRV.STATS.stoke." .. hosts[1].id)[1]
+  t.eq({ info.type, stats.type }, { "io.nats.micro.v1.info_response", "io.nats.micro.v1.stats_response" })
+  for _, said in ipairs { hosts[1], info, stats } do -- what a reader of the protocol takes as given (ADR-32)
+    t.match(said.version, "^%d+%.%d+%.%d+")
+    t.match(said.name .. said.id, "^[%w_-]+$")
+    t.eq(type(said.metadata.pid), "string")
+  end
+  t.eq({ type(info.description), info.endpoints, stats.endpoints }, { "string", {}, {} })
+  t.match(stats.started, "^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$")
   t.ok(a and b)
 end)

@@ -51,7 +51,7 @@ test("the page, in a browser: map, minds, clock, past, joining, keys, a phone, a
   local program = chromium(t)
   local place <close> = watched("watched.lua", "=tests/clients/watched_replies.lua")
   t.ok(place.link, "the program tells the link")
-  peers.check(t, { node(), "tests/clients/page.mjs", pictures() }, { LINK = place.link, CHROMIUM = program }, 18)
+  peers.check(t, { node(), "tests/clients/page.mjs", pictures() }, { LINK = place.link, CHROMIUM = program }, 19)
 end)
 
 test("a host, in a browser: what it does, what failed, what waits for approval, and its decision", peers.REAL, function(t)

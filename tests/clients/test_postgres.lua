@@ -24,6 +24,9 @@ test("psql finds tables, views, functions and types that say what they are", pee
     AND obj_description(c.oid, 'pg_class') IS NULL]], "")
   t.eq(server:psql [[SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'stoke'::regnamespace
     AND obj_description(p.oid, 'pg_proc') IS NULL]], "")
+  t.eq(server:psql [[SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'stoke'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+    AND col_description(c.oid, a.attnum) IS NULL]], "")
   t.match(server:psql "SELECT obj_description('stoke'::regnamespace, 'pg_namespace')", "SELECT %* FROM stoke.progress")
 end)
 
@@ -54,8 +57,55 @@ test("a schema that a newer stoke made is refused, and left alone", peers.REAL, 
   server:psql "UPDATE stoke.about SET version = 99"
   local e, err = engine.open(server.url)
   t.eq({ e, err.kind }, { nil, "db" })
-  t.match(err.message, "newer stoke: it is of version 99, this one knows up to 1")
+  t.match(err.message, "newer stoke: it is of version 99, this one knows up to 2")
   t.match(err.hint, "another database")
+end)
+
+test("a schema of the first version is brought to this one, and nothing in it is lost", peers.REAL, function(t)
+  local server <close> = postgres.start(t)
+  do
+    local e <close> = open(server.url)
+    e:publish("s", { item "1", item "2" })
+  end
+  server:psql "ALTER TABLE stoke.groups DROP COLUMN held; UPDATE stoke.about SET version = 1; DROP FUNCTION stoke.renew"
+  local e <close> = open(server.url)
+  t.eq(server:psql "SELECT version FROM stoke.about", "2")
+  local claims = errors.check(e:claim { stream = "s", group = "g", n = 5, lease = 30, wait = 0, tries = 5 })
+  t.eq({ #claims, errors.check(e:renew(claims, 30)) }, { 2, {} })
+end)
+
+test("behind a key that holds up others these are counted four times a second, and not by each claim", peers.REAL, function(t)
+  local server <close> = postgres.start(t)
+  local e <close> = open(server.url)
+  for base = 1, 12000, 500 do
+    local list = {}
+    for i = base, base + 499 do list[#list + 1] = item(tostring(i), "hot") end
+    errors.check(e:publish("s", list))
+  end
+  local q = { stream = "s", group = "g", n = 1, lease = 30, wait = 0, tries = 5 }
+  local first = errors.check(e:claim(q))[1]
+  t.eq(errors.check(e:claim(q)), {})
+  local held = "SELECT held > clock_timestamp() - interval '1 hour' FROM stoke.groups"
+  t.eq(server:psql(held), "t")
+  server:psql "UPDATE stoke.groups SET held = clock_timestamp() + interval '1 hour'" -- so long nobody counts
+  t.eq(errors.check(e:claim(q)), {})
+  t.eq(server:psql "SELECT held > clock_timestamp() + interval '59 minutes' FROM stoke.groups", "t")
+  errors.check(e:settle { { claim = first, state = "done" } })
+  t.eq(errors.check(e:claim(q))[1].id, "2")
+  server:psql "UPDATE stoke.groups SET held = clock_timestamp() - interval '1 hour'"
+  t.eq(errors.check(e:claim(q)), {})
+  t.eq(server:psql(held), "t")
+end)
+
+test("an item of a newer stoke is handed back, and its reader is told", peers.REAL, function(t)
+  local server <close> = postgres.start(t)
+  local e <close> = open(server.url)
+  errors.check(e:publish("s", { { id = "1", value = "1", v = 2 } }))
+  local queue <close> = stoke.queue(server.url)
+  local reader <close> = queue:consume("s", "g")
+  local err = t.raises("protocol", function() reader:take(5) end)
+  t.contains(err.message, "item 1 of the stream s was written by a newer stoke (protocol 2; this one knows 1)")
+  t.eq(claim(e, "s", 1)[1].try, 1)
 end)
 
 -- ---- errors -----------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ local source = require "source"
 
 -- Modules of lua/ that stdlib may require, beside the drivers of the effects it performs (core.driver.*).
 local FACE = {}
-for name in ([[about approval channel combine coro effect endpoint engine env envfile errors frame hash heap journal json keeper
-   keyfile leftover mailbox
+for name in ([[about approval channel combine coro effect endpoint engine env envfile errors frame glob hash heap journal json
+   keeper keyfile leftover mailbox
    modules names ordered overrun pure queue random redact reload runs schedule scope script secrets source stdio
    store stream
    task terms testbed text traces vectors

@@ -20,6 +20,8 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.doc.man_lua stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts
   stoke.json
   stoke.log stoke.mailbox stoke.mailbox.shared stoke.topic.shared stoke.ollama
+  stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts stoke.json
+  stoke.actor.shared stoke.log stoke.mailbox stoke.mailbox.shared stoke.topic.shared stoke.ollama
   stoke.ollama.pooling stoke.page.host stoke.page.remote stoke.page.watch
   stoke.ollama.unknown
   stoke.ollama.pulls stoke.ollama.transfer stoke.rand stoke.reading.repair stoke.reload stoke.repl.complete stoke.sim
@@ -42,7 +44,7 @@ add("errors", "core.foreign stoke.log.bugs")
 add("core", [[core.about core.approval core.driver.fs core.env core.gate.cache core.gate.hedge
   core.gate.holders core.gate.memory core.gate.pool core.gate.semantic core.gate.span core.gate.turns core.hash core.json
   core.keeper core.pool.picture core.random core.redact core.runs.shared
-  core.script core.secrets core.stdio core.store core.store.learned core.store.pins core.store.place
+  core.script core.stdio core.store core.store.learned core.store.pins core.store.place
   core.task core.traces host.about]])
 
 local seen = {}

@@ -48,7 +48,7 @@ local WORDS = {
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
   ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
-  ["triage.lua"] = { "Hi" },
+  ["triage.lua"] = { "Hi" }, ["tinker.lua"] = { "tests/agents/tinker/clerk.lua" },
 }
 
 -- All at once: they mostly wait.
@@ -503,4 +503,22 @@ end)
 test("agents: race_models names a winner", { real = true }, function(t)
   local r = good(t, run("agents/race_models.lua", "Say hello.", "--sim"))
   t.ok(r.stdout:find "%S.*\n%(%S+ won against %d+%)\n$", r.stdout)
+end)
+
+test("tinker: proposes instructions until all cases pass; what is worse is refused", { real = true }, function(t)
+  local place <close> = folder "tests/agents/tinker"
+  local here = proc.run { argv = { "pwd" } }.stdout:gsub("\n$", "")
+  local r = start { here .. "/agents/tinker.lua", ("--sim=%s/tests/agents/tinker.lua"):format(here), "clerk.lua", "-m",
+    "llama3.2:3b", cwd = place.path, stderr = "merge" }
+  golden(t, "tinker", r)
+  t.contains(fs.read(place.path .. "/clerk.lua"), "account (sign-in)")
+end)
+
+test("tinker: --new writes an agent and its evaluation, and never over what is there", { real = true }, function(t)
+  local place <close> = folder()
+  local tinker = proc.run { argv = { "pwd" } }.stdout:gsub("\n$", "") .. "/agents/tinker.lua"
+  local function new() return start { tinker, "--new", "desk.lua", cwd = place.path } end
+  good(t, new())
+  t.contains(fs.read(place.path .. "/desk_eval.lua"), 'require "desk"')
+  t.eq(new().code, 2)
 end)

@@ -92,6 +92,14 @@ test("batch: mistakes are 2, a dead server 4, each with what to do", REAL, funct
   says(4, "stoke batch in.csv --resume goes on", "in.csv", "-m", "m", "-p", "{city}", "--endpoint", "http://127.0.0.1:9")
 end)
 
+test("batch: the line that goes on with it has no password of the engine", REAL, function(t)
+  local here <close> = place { ["in.csv"] = "city\nOslo\n" }
+  local r = here.batch("in.csv", "-m", "m", "-p", "{city}", "--endpoint", "http://127.0.0.1:9", "--engine",
+    "local:q.db?password=hush")
+  t.contains(r.stderr, "--engine 'local:q.db?password=***'")
+  t.eq((r.stdout .. r.stderr):find "hush", nil)
+end)
+
 -- Each row leaves a mark when it is done, so that what was done twice is seen.
 local MARKS = [[
 local stoke = require "stoke"

@@ -78,6 +78,15 @@ end)
 
 -- ---- the eight usual mistakes -----------------------------------------------------------------------------------------------
 
+test("doctor: the engine of the settings is shown without its password", { real = true }, function(t)
+  local here <close> = place { ["stoke.config.lua"] = 'return { engine = "postgres://ada:hush@127.0.0.1:1/jobs" }' }
+  for _, way in ipairs { {}, { "--json" } } do
+    local r = here.run(table.unpack(way))
+    t.contains(r.stdout, "@127.0.0.1:1/jobs")
+    t.eq((r.stdout .. r.stderr):find "hush", nil)
+  end
+end)
+
 test("doctor: a model that is partly on the processor", { real = true }, function(t)
   local report, r = doctor(t, { ["/api/ps"] = { models = { { name = "m:1b", size = 8e9, size_vram = 6e9,
     context_length = 16384 } } } })

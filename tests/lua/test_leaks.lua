@@ -210,10 +210,144 @@ test("a secret that looks like a number breaks no line of the log, no figure and
   local series = require "stoke.metrics.series"
   local _ <close> = setmetatable({}, { __close = redact.forget })
   redact.learn("123456", "password")
-  t.eq(redact.encoded '{"b":123456,"a":"pin 123456"}', '{"b":123456,"a":"pin [secret password]"}')
+  t.eq(redact.clean { b = 123456, a = { "pin 123456" } }, { b = 123456, a = { "pin [secret password]" } })
   local set = series.new()
   local group = set:group { "who" }
   local count = group:counter("seen_total", "What was seen.")
   count:add(group:row "123456", 123456)
   t.contains(set:text(), 'seen_total{who="[secret password]"} 123456')
+end)
+
+-- A run whose tool was given secrets that look like what is around them: in its program's log, rows of traces, and a collector.
+local NASTY <const> = [[
+local stoke = require "stoke"
+local login = stoke.tool { name = "login", description = "d", params = { password = "string" }, run = function() return "in" end }
+stoke.main(function(args)
+  for _, secret in ipairs { "123456", '"run":', '"trace_id"', "stringValue", "2026-1", "traceId", args[1] } do
+    login:call { password = secret }
+  end
+  stoke.log.warn("it goes on", { n = 123456, pin = "123456", deep = { "see 123456" } })
+  stoke.chat { model = "m", prompt = "Hi 123456" }
+end)
+]]
+
+test("secrets that look like ids, times, names or signs break no line, no row and no request to a collector", REAL, function(t)
+  local bodies = {}
+  local collector <close> = http.serve { port = 0, handler = function(req, res)
+    bodies[#bodies + 1] = req.body
+    res:reply(200, nil, "{}")
+  end }
+  local place <close> = leaks.place "true"
+  fs.write(place.path .. "/nasty.lua", NASTY)
+  place.env.STOKE_LOG_FORMAT, place.env.OTEL_EXPORTER_OTLP_ENDPOINT = "json", collector.url
+  local said = ran(t, place.run("nasty.lua", os.date "!%Y-%m-%d")).stderr
+  local line = json.decode(said:match "[^\n]*it goes on[^\n]*")
+  t.eq({ line.n, line.pin, line.deep }, { 123456, "[secret password]", { "see [secret password]" } })
+  t.match(line.time, "^%d+%-%d+%-%d+T")
+  t.match(line.trace_id, "^%x+$")
+  local spans = {}
+  for _, body in ipairs(bodies) do
+    for _, one in ipairs(json.decode(body).resourceSpans[1].scopeSpans[1].spans) do spans[#spans + 1] = one end
+  end
+  t.ok(#spans >= 9, #spans .. " spans")
+  for _, one in ipairs(spans) do
+    t.match(one.traceId .. one.spanId, "^%x+$")
+    t.match(one.startTimeUnixNano, "^%d+$")
+  end
+  local listed = json.decode(ran(t, place.run("trace", "list", "--json")).stdout:match "^[^\n]+")
+  t.eq(listed.id, line.trace_id)
+end)
+
+test("a row of traces that is damaged does not hide the others", REAL, function(t)
+  local place <close> = leaks.place "true"
+  ran(t, place.run("use.lua"))
+  local path = place.path .. "/.stoke/traces.db"
+  local db <close> = require "stoke.db".open(path)
+  db:exec "UPDATE spans SET data = '{broken' WHERE n = 1"
+  t.contains(ran(t, place.run("trace", "list")).stdout, "use.lua")
+end)
+
+test("values of any shape below a secret name, parts of cookies, and passwords in addresses", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  t.eq(redact.field("passwords", { "correct horse", { 98765432 } }), { redact.MARK, { redact.MARK } })
+  t.eq(redact.known "it was 98765432", "it was [secret passwords]")
+  t.eq(redact.field("city", { "Oslo" }), { "Oslo" })
+  redact.learn_headers { "Cookie: sid=cookie-plugh-one; other=cookie-plugh-two" }
+  t.eq(redact.known "cookie-plugh-two and cookie-plugh-one", "[redacted] and [redacted]")
+  t.eq(redact.known "at postgres://ada:pw@db/x?api_key=abc&n=1", "at postgres://ada:[redacted]@db/x?api_key=[redacted]&n=1")
+  local round = {}
+  round.round, round.password = round, "round-plugh-three"
+  redact.learn_fields(round)
+  t.eq(redact.known "round-plugh-three", "[secret password]")
+  local many = { password = "deep-plugh-four" }
+  for _ = 1, 60 do many = { a = many, b = many, tokens = { many, many } } end
+  redact.learn_fields(many) -- each table is looked into once
+  t.eq(redact.known "deep-plugh-four", "[secret password]")
+end)
+
+test("keys of endpoints beyond what is kept for good are kept out as what passes through is, and that is said", function(t)
+  local redact, scopes = require "core.redact", require "core.scope"
+  local kept, told, tell = redact.KEPT, {}, scopes.tell
+  scopes.tell = function(text) told[#told + 1] = text end
+  local _ <close> = setmetatable({}, { __close = function()
+    redact.KEPT, scopes.tell = kept, tell
+    redact.forget()
+  end })
+  redact.KEPT = 2
+  for i = 1, 4 do redact.keep(("endpoint-plugh-%d"):format(i)) end
+  for i = 1, redact.MOST do redact.learn(("number-plugh-%06d"):format(i)) end
+  t.eq(redact.known "endpoint-plugh-1 endpoint-plugh-2 endpoint-plugh-3", "[redacted] [redacted] endpoint-plugh-3")
+  t.eq(#told, 1)
+  t.contains(told[1], "more than 2 keys of endpoints")
+end)
+
+test("lists of keys and tokens are lists of secrets; a number is no key, and no count of tokens is a secret", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  t.eq(redact.field("tokens", { "token-plugh-number-one" }), { redact.MARK })
+  t.eq(redact.field("api_keys", { a = "key-plugh-number-two" }), { a = redact.MARK })
+  t.eq(redact.field("tokens", { input = 12345678 }), { input = 12345678 })
+  t.eq(redact.field("key", 12345678), 12345678)
+  t.eq(redact.field("input_tokens", 12345678), 12345678)
+  t.eq(redact.field("pin_password", 12345678), redact.MARK)
+end)
+
+test("an error has no password of an address, though no secret was seen yet", function(t)
+  local redact, errors = require "core.redact", require "core.errors"
+  local err = errors.new("db", "postgres://ada:pw@db/x is away", { cause = errors.new("os", "ftp://ada:pw@db") })
+  redact.error(err)
+  t.eq({ err.message, err.cause.message }, { "postgres://ada:[redacted]@db/x is away", "ftp://ada:[redacted]@db" })
+end)
+
+test("each of many learned values is found wherever it stands, and none that was forgotten", function(t)
+  local redact = require "core.redact"
+  local _ <close> = setmetatable({}, { __close = redact.forget })
+  local function value(i) return ("%03d-%s"):format(i, ("xyzzy"):sub(1, 2 + i % 4)) end
+  for i = 1, redact.MOST + 50 do redact.learn(value(i)) end
+  for i = 1, redact.MOST + 50 do
+    for before = 0, 8 do
+      for _, after in ipairs { "", "!", " and so on" } do
+        local text = ("~"):rep(before) .. value(i) .. after
+        local expected = i > 50 and ("~"):rep(before) .. redact.MARK .. after or text
+        if redact.known(text) ~= expected then t.eq(redact.known(text), expected) end
+      end
+    end
+  end
+  t.eq(redact.known(value(60) .. value(61) .. value(60)), redact.MARK:rep(3))
+  local much = ("051-"):rep(1000) -- the beginning of one, again and again
+  t.eq(redact.known(much .. value(51)), much .. redact.MARK)
+  t.eq({ redact.known "", redact.known "07", redact.known "nothing of it" }, { "", "07", "nothing of it" })
+end)
+
+test("what a collector says is without its key also where it is cut in the middle of it", REAL, function(t)
+  local collector <close> = http.serve { port = 0, handler = function(_, res)
+    res:reply(400, nil, ("x"):rep(190) .. "collector-plugh-four")
+  end }
+  local place <close> = leaks.place "true"
+  fs.write(place.path .. "/nasty.lua", NASTY)
+  place.env.OTEL_EXPORTER_OTLP_ENDPOINT, place.env.OTEL_EXPORTER_OTLP_HEADERS = collector.url, "x-api-key=collector-plugh-four"
+  local said = ran(t, place.run("nasty.lua", "x")).stderr
+  t.contains(said, "it answers 400: xxx")
+  t.ok(not said:find("xcollector", 1, true), said)
 end)

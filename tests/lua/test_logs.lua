@@ -170,7 +170,7 @@ test("stoke logs shows them, and stoke trace --logs below their spans", { real =
     id:sub(1, 12)))
   t.match(here.run("logs", "last", "--level", "warn").stdout, "^%S+ warn  nothing to see\n$")
   local line = json.decode(here.run("logs", "--grep", "begins", "--json").stdout)
-  t.eq({ line.message, line.trace, line.fields.n }, { "it begins", id, 1 })
+  t.eq({ line.msg, line.trace_id, line.n }, { "it begins", id, 1 })
   t.match(here.run("trace", "last", "--logs").stdout, "tool%.call look [^\n]*\n +%S+ warn  nothing to see\n")
   t.match(here.run("trace").stderr, "2 lines were logged: %-%-logs shows them")
   t.eq(here.run("logs", "--since", "1x").code, 2)
@@ -183,7 +183,36 @@ test("stoke logs --follow waits for a file that is not there yet, and goes on wi
   local lines, found = child:lines(), {}
   for _ = 1, 2 do
     here.run("look.lua", "--sim", "--spans")
-    for _ = 1, 2 do found[#found + 1] = json.decode(lines()).message end
+    for _ = 1, 2 do found[#found + 1] = json.decode(lines()).msg end
   end
   t.eq(found, { "it begins", "nothing to see", "it begins", "nothing to see" })
+end)
+
+test("stoke logs --follow tells mistakes, and begins with what is new", { real = true }, function(t)
+  local here <close> = binary.place { ["look.lua"] = SCRIPT }
+  here.run("look.lua", "--sim", "--spans")
+  for _, words in ipairs { { "zz" }, { "abcdef" }, { "--file", "none.db" } } do
+    local r = here.run("logs", "--follow", table.unpack(words))
+    t.eq(r.code, 2, table.concat(words, " "))
+  end
+  t.match(here.run("logs", "--trace", "last").stderr, "stoke logs last")
+  stoke.sleep(0.02)
+  local child <close> = proc.spawn { argv = { require "core.about".executable(), "logs", "--follow", "--json", "--since", "1s",
+    "--grep", "begins" }, cwd = here.path, env = here.env, env_allow = binary.PASSED_ON }
+  stoke.sleep(1.1) -- what was logged is older than asked for by now, or was shown
+  local lines = child:lines()
+  here.run("look.lua", "--sim", "--spans")
+  local first = json.decode(lines())
+  local second = json.decode(stoke.timeout(0.1, function() return stoke.try(lines) end) or "{}")
+  t.eq({ first.msg, second.msg == first.msg and second.trace_id == first.trace_id }, { "it begins", false })
+end)
+
+test("fields that are too long to be kept are left out, and the line says so", { real = true }, function(t)
+  local here <close> = binary.place { ["long.lua"] = [[
+    local stoke = require "stoke"
+    stoke.main(function() stoke.log.warn("it is long", { text = ("x"):rep(200000) }) end)]] }
+  here.run("long.lua", "--sim", "--spans")
+  local line = json.decode(here.run("logs", "--json").stdout)
+  t.eq(line.msg, "it is long")
+  t.match(line.left_out, "^%d+ bytes of fields$")
 end)

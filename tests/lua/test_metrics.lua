@@ -268,6 +268,14 @@ test("an address that others reach wants the token, unless it is public", { real
   metrics.stop()
 end)
 
+test("--metrics on an address that others reach: a link that works here, the token, and that nothing is encrypted", { real = true },
+  function(t)
+    local here <close> = binary.place { ["a.lua"] = "" }
+    local said = here.run("--metrics", "0.0.0.0:0", "a.lua").stderr
+    t.match(said, "^stoke: metrics at http://127%.0%.0%.1:%d+/metrics\nstoke: who reads them sends the token in .*metrics%.key as "
+      .. "its Bearer, from other machines to this one's own address; what goes to and fro is not encrypted\n$")
+  end)
+
 test("a server of agents and a page answer with the same figures", function(t)
   local bot = stoke.agent { name = "poet", model = "m" }
   local server <close> = stoke.serve { agents = bot, mem = "figures-served" }
@@ -284,4 +292,42 @@ test("a server of agents that wants a token wants it for the figures, too", func
   t.eq(http.get(server.url .. "/metrics", { raise = false }).status, 401)
   t.eq(http.get(server.url .. "/metrics", { headers = { Authorization = "Bearer " .. TOKEN } }).status, 200)
   metrics.stop()
+end)
+
+-- What Prometheus would refuse, a whole answer for one of it, is refused where it is made.
+local REFUSED <const> = {
+  { "is there twice: shop", function() metrics.counter("twice_total", "h", { "shop", "shop" }) end },
+  { "begin with __", function() metrics.gauge("reserved", "h", { "__name__" }) end },
+  { "is a part of the histogram parted", function()
+    metrics.histogram("parted", "h", { 1 })
+    metrics.gauge("parted_count", "h")
+  end },
+  { "would be a part of the histogram later", function()
+    metrics.gauge("later_sum", "h")
+    metrics.histogram("later", "h", { 1 })
+  end },
+  { "+Inf is always there", function() metrics.histogram("endless", "h", { 1, math.huge }) end },
+  { "a number, 0 or more, expected", function() metrics.counter("infinite_total", "h"):add(math.huge) end },
+}
+for _, case in ipairs(REFUSED) do
+  test("a script's own figures: refused with the words: " .. case[1], function(t)
+    local err = select(2, stoke.try(case[2]))
+    t.eq(err.kind, "argument")
+    t.contains(err.message, case[1])
+  end)
+end
+
+test("what shares the row of other is summed, of counters and of gauges that are added to", function(t)
+  local most = series.VALUES
+  local _ <close> = setmetatable({}, { __close = function() series.VALUES = most end })
+  series.VALUES = 1
+  local set = series.new()
+  local group = set:group { "who" }
+  local seen, held = group:counter("seen_total", "Seen."), group:gauge("held", "Held.")
+  for i, who in ipairs { "a", "b", "c" } do
+    seen:add(group:row(who), i)
+    held:add(group:row(who), i)
+  end
+  local found = read(set:text())
+  t.eq({ found['seen_total{who="a"}'], found['seen_total{who="other"}'], found['held{who="other"}'] }, { 1, 5, 5 })
 end)

@@ -116,6 +116,23 @@ test("a private page shows nothing without the token, on this machine, too", fun
   t.contains(err.message, "public or private, not both")
 end)
 
+test("who asks by another name is told by which to ask, and what lists it", function(t)
+  local world <close> = watching.world()
+  local page <close> = stoke.page { world = world, mem = "named", token = watching.TOKEN, hosts = { "town.lan" } }
+  local metrics <close> = stoke.metrics.serve { mem = "figures", hosts = { "town.lan" } }
+  local function refused(url)
+    local res = http.get(url, { headers = { Host = "box.lan:80" }, raise = false })
+    t.eq(res.status, 403)
+    return res.body
+  end
+  t.eq(json.decode(refused(page.url)).error, "box.lan:80 is no name of this machine: ask by localhost or 127.0.0.1, or list it "
+    .. 'with hosts = { "box.lan" } of stoke.page (stoke page --host box.lan)')
+  t.eq(refused(metrics.url .. "/metrics"), "box.lan:80 is no name of this machine: ask by localhost or 127.0.0.1, or list it "
+    .. 'with hosts = { "box.lan" } of stoke.metrics.serve\n')
+  t.contains(t.raises("argument", stoke.metrics.serve, { mem = "short", token = "short" }).message,
+    "stoke.metrics.serve: the token must have at least 16")
+end)
+
 test("names that are listed are judged where others reach the page, too; addresses are no names", { real = true }, function(t)
   local world <close> = watching.world()
   local function status(host, page)

@@ -3,6 +3,9 @@
 local stoke = require "stoke"
 local test = require "stoke.test"
 local activity = require "stoke.attach.activity"
+local approval = require "core.approval"
+local core = require "core.runs"
+local errors = require "core.errors"
 local fs = require "stoke.fs"
 local http = require "stoke.http"
 local json = require "stoke.json"
@@ -168,6 +171,10 @@ test("a decision about what was decided already, or asks for something else, is 
   local _, err = running:await()
   t.eq({ err.kind, err.reason }, { "denied", "still needed" })
   refused, status = shown:act(order)
+  t.eq({ status, refused.error }, { 409, "delete was decided before, and that stands: rejected: still needed" })
+  t.eq(refused.decided, { decision = "rejected", reason = "still needed" })
+  order.id = "host-0"
+  refused, status = shown:act(order)
   t.eq({ status, refused.error }, { 409, "it does not wait any more: it was decided, or whoever asked has gone on" })
   refused, status = shown:act { ["do"] = "aprove", id = entry.id, digest = entry.digest }
   t.eq({ status, refused.error }, { 400, 'do must be approve or reject, got the string "aprove"' })
@@ -203,6 +210,25 @@ test("what is secret by its name is not shown, and stays as it was where the res
   shown:act { ["do"] = "approve", id = entry.id, digest = entry.digest, args = entry.text:gsub("a%.txt", "b.txt") }
   running:await()
   t.eq(done, { { path = "b.txt", api_key = "xyzzy-plugh-42" } })
+end)
+
+test("secrets in URLs and in texts of JSON are not shown either, and a text that has one is not changed beside it", function(t)
+  local shown <close> = open()
+  local done = {}
+  local args = { path = "http://ada:plugh-nineteen@far.example/a",
+    note = { '{"password":"plugh-twenty"}', "as plugh-nineteen said" } }
+  local running = call(tool_of(done), args)
+  local entry = shown:waiting(1)[1]
+  t.eq(json.decode(entry.text), { path = "http://[redacted]@far.example/a",
+    note = { '{"password":"[redacted]"}', "as [redacted] said" } })
+  local order = { ["do"] = "approve", id = entry.id, digest = entry.digest, args = entry.text:gsub("example/a", "example/b") }
+  local refused, status = shown:act(order)
+  t.eq({ status, refused.error },
+    { 400, "path has a secret that is not shown: leave all of it as it is, or write it out" })
+  order.args = json.encode { path = "http://far.example/b", note = json.decode(entry.text).note }
+  shown:act(order)
+  running:await()
+  t.eq(done, { { path = "http://far.example/b", note = args.note } })
 end)
 
 test("a secret that this process knows is not shown wherever it stands, and is done all the same", function(t)
@@ -262,11 +288,11 @@ end)
 
 -- ---- what waits in a store ----------------------------------------------------------------------------------------------------
 
-local function waiting_run(store, id, args)
+local function waiting_run(store, id, args, params)
   return kept.run(store, id, function() stoke.sleep(1) end, { state = "waiting", waits = "approval of tool.call book_flight",
     change = function(journal, log)
       kept.open_call(journal, log, { args = args,
-        asks = { effect = "tool.call", what = "book_flight", agent = "guide", since = 1 } })
+        asks = { effect = "tool.call", what = "book_flight", agent = "guide", since = 1, params = params } })
     end })
 end
 
@@ -283,8 +309,43 @@ test("what a run in a store waits for is shown and decided, while no process has
   local said = shown:waiting(1)[1].said
   t.eq({ said.decision, said.edited }, { "approved", true })
   local refused, status = shown:act(order)
-  t.eq({ status, refused.error }, { 409, "book_flight of the run trip-7 was decided already" })
+  t.eq({ status, refused.error },
+    { 409, "book_flight of the run trip-7 was decided before, and that stands: approved, edited" })
   t.eq(#held.store:decisions "trip-7", 1)
+end)
+
+test("of two pages over one store the first decides, and the second shows at once what stands", function(t)
+  local held <close> = kept.store(t)
+  waiting_run(held.store, "trip-7")
+  local a <close> = open { store = held.path, idle = true }
+  local b <close> = open { store = held.path, idle = true }
+  local entry = b:waiting(1)[1]
+  t.eq(a:act({ ["do"] = "reject", id = entry.id, digest = entry.digest, reason = "too dear" }).decision, "rejected")
+  local refused, status = b:act { ["do"] = "approve", id = entry.id, digest = entry.digest }
+  t.eq({ status, refused.error },
+    { 409, "book_flight of the run trip-7 was decided before, and that stands: rejected: too dear" })
+  t.eq(refused.decided, { decision = "rejected", reason = "too dear" })
+  t.eq(b:waiting(1)[1].said, { decision = "rejected", reason = "too dear" })
+  t.eq(held.store:decisions("trip-7")[1].verdict, { decision = "rejected", reason = "too dear" })
+end)
+
+test("edited arguments of a run in a store are checked by the parameters that were kept with what is asked", function(t)
+  local held <close> = kept.store(t)
+  waiting_run(held.store, "trip-7", { from = "Oslo", nights = 2 }, { type = "object", required = { "from" },
+    properties = { from = { type = "string" }, nights = { type = "integer" } } })
+  local shown <close> = open { store = held.path, idle = true }
+  local entry = shown:waiting(1)[1]
+  t.eq(entry.unchecked, nil)
+  local order = { ["do"] = "approve", id = entry.id, digest = entry.digest, args = '{"from": "Oslo", "nights": "many"}' }
+  local refused, status = shown:act(order)
+  t.eq(status, 400)
+  t.contains(refused.error, "the arguments of book_flight do not fit: nights: expected integer")
+  t.eq({ #held.store:decisions "trip-7", shown:waiting(1)[1].said }, { 0, nil })
+  order.args = '{"from": "Oslo", "nights": 3}'
+  t.eq(shown:act(order).decision, "approved")
+  waiting_run(held.store, "trip-8")
+  local list = shown:waiting(2)
+  t.eq({ list[2].run, list[2].unchecked }, { "trip-8", true }, "of an earlier version: its tool checks when it goes on")
 end)
 
 test("a run that waits for something else is not among them, and a store that is not there has none", function(t)
@@ -306,10 +367,43 @@ test("a durable run of this process is told once, and its decision is kept with 
   local shown <close> = open()
   local entry = shown:waiting(1)[1]
   t.eq({ entry.run, entry.id:match "^%l+" }, { "clean-1", "host" })
+  t.eq(runs.show("clean-1").records[1].params, { type = "object", properties = { path = { type = "string" },
+    api_key = { type = "string" }, note = { type = "array", items = { type = "string" } } }, required = { "path" } })
   stoke.sleep(5)
   t.eq(#shown:waiting(1), 1)
   t.eq(shown:act({ ["do"] = "approve", id = entry.id, digest = entry.digest, args = '{"path": "b.txt"}' }).decision, "approved")
   run:await()
   t.eq(done, { { path = "b.txt" } })
   t.eq(runs.find("clean-1").state, "done")
+end)
+
+test("a decision that another process has written holds, however soon after it this one decides", function(t)
+  local done = {}
+  local tool = tool_of(done)
+  local run = stoke.workflow("clean", function() return tool:call { path = "a.txt" } end):start({}, { id = "clean-2" })
+  local shown <close> = open()
+  shown:waiting(1)
+  local entry = approval.list()[1]
+  local rejected = { decision = "rejected", reason = "still needed" }
+  t.eq(core.store():decide("clean-2", entry.key, entry.digest, rejected), true) -- as another process does: nobody here is told
+  t.eq(approval.decide(entry, { decision = "approved" }), false)
+  local _, err = stoke.try(run.await, run)
+  t.eq({ err.kind, err.reason, #done }, { "denied", "still needed", 0 })
+end)
+
+test("a decision that cannot be written decides nothing, and says so", function(t)
+  local done = {}
+  local tool = tool_of(done)
+  local run = stoke.workflow("clean", function() return tool:call { path = "a.txt" } end):start({}, { id = "clean-3" })
+  local shown <close> = open()
+  local entry = shown:waiting(1)[1]
+  local store = core.store()
+  store.decide = function() return nil, errors.new("db", "the disk is full") end
+  local order = { ["do"] = "approve", id = entry.id, digest = entry.digest }
+  local refused, status = shown:act(order)
+  store.decide = nil
+  t.eq({ status, refused.error, #done }, { 409, "the disk is full", 0 })
+  t.eq(shown:act(order).decision, "approved")
+  run:await()
+  t.eq(#done, 1)
 end)

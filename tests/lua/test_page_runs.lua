@@ -2,6 +2,7 @@
 
 local stoke = require "stoke"
 local test = require "stoke.test"
+local approvals = require "stoke.page.approvals"
 local curl = require "stoke.page.runs.curl"
 local fs = require "stoke.fs"
 local history = require "core.history.runs"
@@ -286,10 +287,49 @@ test("what is secret by its name is masked, in a process that never knew it: rec
   t.contains(json.encode(last), "[redacted]")
   t.contains(view:look({ run = "trip-7", part = "ends" }).result, "Oslo")
   local curled = view:look({ run = "trip-7", record = tostring(first.conversations[1].last) }).curl
-  t.match(curled, "^# What is secret in the body is masked")
+  t.match(curled, "^# what is secret in the body is masked")
   local note = json.decode(view:look({ run = "trip-7", record = "1" }).value)
   t.eq(json.decode(note.body), { api_key = "[redacted]", run = 0 })
   t.ok(held.path)
+end)
+
+test("what a run waits for has no password in it, in the list, on its own page and among approvals", function(t)
+  local held <close> = kept.store(t)
+  local url = "http://ada:sesame-plugh-ten@far.example/x"
+  kept.run(held.store, "trip-8", function() stoke.sleep(1) end, { state = "waiting", waits = "approval of http.request " .. url,
+    change = function(journal, log)
+      kept.open_call(journal, log, { args = { url = url }, asks = { effect = "http.request", what = "GET " .. url, since = 1 } })
+    end })
+  local view = views.new { store = held.path }
+  for _, shown in ipairs { view:look {}, view:look { run = "trip-8" } } do
+    local text = json.encode(shown)
+    t.eq(text:find("sesame", 1, true), nil, text)
+    t.contains(text, "approval of http.request")
+  end
+  local entry = approvals.new({ store = held.path, idle = true }):picture().entries[1]
+  t.eq(entry.what, "GET http://ada:[redacted]@far.example/x")
+end)
+
+test("fields of the log are masked by their names, and their values in the words of other lines", function(t)
+  local held <close> = kept.store(t)
+  do
+    local _ <close> = keeping(held)
+    local one = span.enter("script", "s.lua")
+    local function write(message, fields) -- as an earlier version has written it
+      traces.log { time = stoke.time.now(), level = "warn", message = message, fields = fields, trace = one.trace, span = one.id }
+    end
+    write "used sesame-plugh-nine"
+    write("logged in", { login = { { name = "ada", password = "sesame-plugh-nine" } } })
+    write "at postgres://ada:sesame-plugh-six@h/db"
+    span.leave(one)
+    traces.flush()
+    redact.forget()
+  end
+  local view = views.new { store = held.path }
+  local shown = view:look { trace = view:look({}).items[1].id, part = "log" }
+  local text = json.encode(shown)
+  t.eq({ #shown.lines, text:find("sesame", 1, true) }, { 3 }, text)
+  t.eq(shown.lines[2].fields.login[1], { name = "ada", password = "[redacted]" })
 end)
 
 -- ---- curl -----------------------------------------------------------------------------------------------------------------------
@@ -321,9 +361,64 @@ test("curl: a secret is the name of a variable, which the shell puts in", { real
   t.eq({ line:find "planted", line:find "hidden" }, {})
   t.contains(line, "$FAR_EXAMPLE_API_KEY")
   local words = words_of((line:gsub("FAR_EXAMPLE_API_KEY", "FAR_API_KEY")))
-  t.eq(words, { "-sS", "-X", "PUT", "https://far.example/a?token=[redacted]&b=1", "-H", "Accept: */*", "-H",
-    "Authorization: Bearer from-the-shell", "--data-raw", "x" })
+  t.eq(words, { "-sS", "-X", "PUT", "https://far.example/a?token=&b=1", "-H", "Accept: */*", "-H",
+    "Authorization: Bearer from-the-shell", "-H", "Content-Type:", "--data-raw", "x" })
   t.eq({ curl.of("tool.call", { name = "x" }), curl.of("time.sleep", 3), curl.of("fs.read", { path = "/etc" }) }, {})
+end)
+
+--- A server that keeps what it is asked, and what curl makes of a line with these variables.
+local function asked_again(line, url, variables)
+  local env = { PATH = os.getenv "PATH" }
+  for name, value in pairs(variables or {}) do env[name] = value end
+  local ran = proc.run { argv = { "sh", "-c", (line:gsub("http://127%.0%.0%.1:%d+", url)) }, env = env }
+  return ran.stdout, ran.code, ran.stderr
+end
+
+local function there(name) return proc.run { argv = { "sh", "-c", "command -v " .. name } }.code == 0 end
+
+test("curl: the line of a request that a run has made asks the same of a server", { real = true, programs = true }, function(t)
+  if not there "curl" then t.skip "there is no curl here" end
+  local seen
+  local server <close> = stoke.http.serve { port = 0, handler = function(req, res)
+    seen = { method = req.method, target = req.target, body = req.body, type = req.headers["content-type"],
+      login = req.headers.authorization, key = req.headers["x-api-key"] }
+    return res:reply(200, {}, "done")
+  end }
+  local where = server.url:gsub("://", "://ada:plugh-nine@")
+  local view <const>, _ <close> = place(t, function()
+    stoke.http.post(server.url .. "/a?token=sesame-plugh-1&b={1,2}&c=it's!", { body = "x = $HOME `id`",
+      headers = { Authorization = "Bearer sesame-plugh-2", ["X-API-Key"] = "sesame-plugh-3" } })
+    stoke.http.get(where .. "/b", { raise = false })
+    stoke.http.request { method = "HEAD", url = server.url .. "/c" }
+  end)
+  local env = { _127_0_0_1_AUTHORIZATION = "Bearer sesame-plugh-2", _127_0_0_1_X_API_KEY = "sesame-plugh-3",
+    _127_0_0_1_TOKEN = "sesame-plugh-1", _127_0_0_1_LOGIN = "ada:plugh-nine" }
+  local first = seen
+  for record, sent in ipairs { { method = "POST", target = "/a?token=sesame-plugh-1&b={1,2}&c=it's!", body = "x = $HOME `id`",
+      login = "Bearer sesame-plugh-2", key = "sesame-plugh-3" }, { method = "GET", target = "/b", body = "",
+      login = "Basic YWRhOnBsdWdoLW5pbmU=" }, { method = "HEAD", target = "/c", body = "" } } do
+    local line = view:look({ run = "trip-7", record = tostring(record) }).curl
+    t.eq({ line:find "plugh" }, {}, line)
+    local out, code, err = asked_again(line, server.url, env)
+    t.eq({ code, err }, { 0, "" }, line)
+    if sent.method == "POST" then t.eq(out, "done") end
+    t.eq(seen, sent, line)
+  end
+  t.eq(first.method, "HEAD")
+  t.match(view:look({ run = "trip-7", record = "1" }).curl,
+    "^# _127_0_0_1_TOKEN: of token; _127_0_0_1_AUTHORIZATION: scheme and key, as in Bearer KEY; "
+    .. "_127_0_0_1_X_API_KEY: of X%-API%-Key\n")
+end)
+
+test("curl: the line of a call of a model asks the simulator the same", { real = true, programs = true }, function(t)
+  if not there "curl" then t.skip "there is no curl here" end
+  local view <const>, _ <close> = place(t, function() return guide:run("it's $HOME and `id`").text end)
+  local line = view:look({ run = "trip-7", record = "2" }).curl
+  local server <close> = require "stoke.sim".serve { port = 0, models = { "qwen2.5:3b" }, script = { "Again." } }
+  local out, code, err = asked_again(line, server.url)
+  t.eq({ code, err }, { 0, "" })
+  t.contains(out, "Again.")
+  t.eq(server.sim.ledger.models["qwen2.5:3b"].requests, 1)
 end)
 
 -- ---- traces ---------------------------------------------------------------------------------------------------------------------

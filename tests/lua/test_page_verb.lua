@@ -103,6 +103,15 @@ test("the stream comes from the host, says who may act, and tells when the host 
   t.eq({ status, gone.error }, { 502, "the host town is gone" })
 end)
 
+test("names that browsers on this machine ask for are listed by --host", REAL, function(t)
+  local here <close> = place()
+  here.host "town"
+  local function status(shown, host) return http.get(shown.url, { headers = { Host = host }, raise = false }).status end
+  local shown = here.page("--port", "0", "--host", "town.lan", "--host", "box.lan")
+  t.eq({ status(shown, "town.lan"), status(shown, "box.lan:80"), status(shown, "localhost"), status(shown, "evil.example") },
+    { 200, 200, 200, 403 })
+end)
+
 test("a host that nobody names must be the only one", REAL, function(t)
   local here <close> = place()
   here.host "one"

@@ -130,6 +130,38 @@ test("machine: one claim is given some 16 MB, and one item whatever its size", f
   t.eq(offsets(claim(m, 4, 0)), { 4 })
 end)
 
+test("machine: what a rewind has made void does not count as read ahead", function(t)
+  local m = began()
+  for offset = 1, machine.AHEAD do m:item(offset, nil, 1) end
+  t.ok(m:full())
+  claim(m, 2, 0)
+  m:apply({ op = "rewind", to = 6, done = 0 }, 3, 1)
+  t.eq({ m:full(), m:lendable(1) }, { false, false, 10 })
+  t.eq({ m.count.lent, m.count.ready }, { 5, 0 })
+  m:item(6, nil, 1)
+  t.eq(offsets(claim(m, 4, 2)), { 6 })
+  t.eq(offsets(claim(m, 5, 10)), { 1, 2, 3, 4, 5 })
+end)
+
+test("machine: items that wait for one key fill it as those do that can be lent", function(t)
+  local m = began()
+  for offset = 1, machine.WINDOW do m:item(offset, "hot", 1) end
+  t.ok(not m:full())
+  m:item(machine.WINDOW + 1, "hot", 1)
+  t.ok(m:full())
+  claim(m, 2, 0)
+  settle(m, 3, 0, 1, 2)
+  t.ok(not m:full())
+end)
+
+test("machine: a rewind of 100,000 items of one key is over before anybody misses this host", { timeout = 10 }, function(t)
+  local m = began()
+  for offset = 1, 100000 do m:item(offset, "hot", 1) end
+  claim(m, 2, 0)
+  m:apply({ op = "rewind", to = 50000, done = 0 }, 3, 0)
+  t.eq({ m.count.lent, m.count.blocked }, { 1, 49998 })
+end)
+
 -- ---- any log ----------------------------------------------------------------------------------------------------------------
 
 --- A reader of the log of its own: it has read ahead as it likes, and is taken apart and put together now and then.

@@ -1,6 +1,7 @@
 -- What a run that several hosts may have writes to its log, and what another host makes of it.
 
 local test = require "stoke.test"
+local disk = require "host.store"
 local errors = require "core.errors"
 local lives = require "core.runs.live"
 local runs = require "core.runs"
@@ -125,6 +126,26 @@ test("while the log cannot be reached the run waits before what must not be done
   lives.wait(entry)
   t.eq({ entry.ended.state, told }, { "done", 11 })
 end)
+
+test("the word of the log does not stand for this host's disk: what must not be done twice waits for both", { real = true },
+  function(t)
+    disk.fault {} -- for the store that is opened now
+    local faults <close> = setmetatable({}, { __close = function() disk.fault() end }) -- luacheck: ignore
+    local store <close> = stored(t) -- luacheck: ignore
+    local log, done = log_of(), {}
+    local _ <close> = sent_to(log)
+    workflow(done)
+    local run = assert(runs.open():create { id = "r", workflow = "order", shared = 0 })
+    disk.fault { sync = 1, times = 1000 }
+    local entry = assert(lives.begin(runs.open(), run, runs.defined.order))
+    repeat stoke.sleep(0.01) until #log.values > 0
+    stoke.sleep(0.1)
+    t.eq(done, {}, "the log has it, the disk does not")
+    disk.fault {}
+    runs.signal("r", "go", 1)
+    lives.wait(entry)
+    t.eq(done, { 1, 2, 3, "end" })
+  end)
 
 test("what was not sent is sent by the next process of the same host", { real = true }, function(t)
   local log, done = log_of(), {}

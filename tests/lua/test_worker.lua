@@ -129,7 +129,7 @@ test("a worker that is asked to stop lets runs end, and hands the others back at
   farming.until_(function() return long:status().state == "waiting" end)
   t.eq(farm:kill("a", "SIGTERM").code, 0)
   t.eq({ short:status().state, long:status().state }, { "done", "waiting" })
-  t.contains(farm.said.a, "1 runs were handed back")
+  t.contains(farm.said.a, "1 run was handed back")
   farm:start("b", { "--lease", "60" })
   long:signal("go", 1)
   t.eq({ long:await(), long:status().host }, { 5, "b" })
@@ -158,6 +158,32 @@ test("stoke hosts lists who works, by the engine's clock, and forgets who has st
   local shown = farm:command("a", "hosts", "--engine", farm.url)
   t.contains(shown.stdout, "NAME")
   t.contains(shown.stdout, "heard")
+end)
+
+test("a host that died is listed as gone, since when, and for how long it was up", { real = true, timeout = 60 }, function(t)
+  local farm <close> = farming.new(t, ORDER)
+  farm:start "a"
+  local engine = require "core.runs.shared".engine()
+  local function host(name, since, seen)
+    local now = assert(engine:now())
+    assert(engine:kv_put("hosts", name .. "/1", require "core.runs.shared".text { name = name, version = "1", protocol = 1,
+      since = now - since, seen = now - seen, slots = 4, runs = 3, busy = 2, done = 9 }))
+  end
+  host("alive", 60, 4)
+  host("dead", 600, 300)
+  local by = {}
+  for line in farm:command("a", "hosts", "--engine", farm.url, "--json").stdout:gmatch "[^\n]+" do
+    local one = stoke.json.decode(line)
+    by[one.name] = one
+  end
+  t.eq({ by.alive.gone, by.dead.gone }, { false, true })
+  t.ok(by.alive.up >= 60 and by.alive.up < 90, by.alive.up) -- until now, not until its last word
+  t.eq(math.floor(by.dead.up + 0.5), 300)
+  t.contains(farm:command("a", "hosts", "--engine", farm.url).stdout, "gone: not heard for 5")
+  local top = farm:command("a", "top", "--all", "--engine", farm.url).stdout
+  t.contains(top, "hosts 2 (1 gone)  runs 3  at work 2 of 68 slots")
+  t.contains(top, "GONE     not heard for 5")
+  t.contains(farm:command("a", "top", "--all", "--json", "--engine", farm.url).stdout, '"gone":1')
 end)
 
 test("an engine that has lost the end of a journal: the host that has it says so, and repeats nothing", { real = true,

@@ -243,6 +243,14 @@ weakness("goes back by itself alone", { battery = { "a group that is rewound" } 
   return { rewind = function() return true end }
 end)
 
+weakness("stands still once it was rewound", { battery = { "a group that had much before it is rewound" } }, function()
+  local rewound = {}
+  return { rewind = function(e, _, stream, group, offset)
+    rewound[stream] = true
+    return e:rewind(stream, group, offset)
+  end, claim = function(e, _, q) return rewound[q.stream] and {} or e:claim(q) end }
+end)
+
 weakness("brings nothing back", { battery = { "dead letters are brought back" } }, function()
   return { revive = function() return 0 end }
 end)
@@ -254,6 +262,12 @@ end)
 weakness("is deaf to changes", { battery = { "who watches keys hears" } }, function()
   return { kv_watch = function(e, _, bucket, prefix, since)
     return since == 0 and e:kv_watch(bucket, prefix, since, 0) or {}
+  end }
+end)
+
+weakness("tells keys to those alone who wait", { battery = { "who looks at keys without waiting" } }, function()
+  return { kv_watch = function(e, _, bucket, prefix, since, wait)
+    return wait > 0 and e:kv_watch(bucket, prefix, since, wait) or {}
   end }
 end)
 

@@ -41,6 +41,7 @@ end
 ---@field stream integer
 ---@field next integer
 ---@field fence integer
+---@field behind integer items that stand behind others of their key
 
 --- A group, which is made where it is not there.
 ---@return core.engine.local.group
@@ -49,12 +50,13 @@ local function group_of(turn, stream, name, from)
   local group = turn.known[whole]
   if group then return group end
   local own = stream_of(turn, stream)
-  local row = turn:rows("SELECT id, next, fence FROM groups WHERE stream=? AND name=?", { own.id, name })[1]
+  local row = turn:rows("SELECT id, next, fence, behind FROM groups WHERE stream=? AND name=?", { own.id, name })[1]
   if not row then
     local next = from == "new" and own.last + 1 or math.type(from) == "integer" and from or 1
-    row = turn:rows("INSERT INTO groups (stream,name,next) VALUES (?,?,?) RETURNING id, next, fence", { own.id, name, next })[1]
+    row = turn:rows("INSERT INTO groups (stream,name,next) VALUES (?,?,?) RETURNING id, next, fence, behind",
+      { own.id, name, next })[1]
   end
-  group = { id = row[1], stream = own.id, next = row[2], fence = row[3] }
+  group = { id = row[1], stream = own.id, next = row[2], fence = row[3], behind = row[4] }
   turn.known[whole] = group
   return group
 end
@@ -296,18 +298,12 @@ local function claim_due(turn, l)
   end
 end
 
-local function held_back(turn, group)
-  return turn:rows("SELECT count(*) FROM work WHERE grp=? AND state<2 AND state=1 AND key IS NOT NULL", { group })[1][1]
-end
-
 --- Lend the row of an item with a key, or write down that it stands behind another; false: no more can be taken.
 local function take_keyed(turn, l, row, seen)
   local group, key = l.group.id, given(row[4])
-  local behind = key and (row[8] == 1 or seen[key])
-  if behind then
-    l.held = l.held or held_back(turn, group)
-    if l.held >= WINDOW then return false end
-    l.held = l.held + 1
+  if key and (row[8] == 1 or seen[key]) then
+    if l.group.behind >= WINDOW then return false end
+    l.group.behind = l.group.behind + 1
     turn:add(INSERT, group, row[1], key, BEHIND, nil, 0, 0)
     return true
   end
@@ -351,7 +347,10 @@ end
 ---@return number|nil due when the next one may be lent, where there was none
 local function claim(turn, q)
   local group = group_of(turn, q.stream, q.group, q.from)
-  local l = { q = q, group = group, fence = group.fence + 1, now = wall(), claims = {}, bytes = 0 }
+  local now = wall()
+  -- of the clock, too: the number of a claim that a power cut undid does not come again
+  local fence = math.max(group.fence + 1, math.floor(now * 1e6))
+  local l = { q = q, group = group, fence = fence, now = now, claims = {}, bytes = 0 }
   repeat
     l.again = false
     claim_due(turn, l)
@@ -402,6 +401,9 @@ function M.renew(turn, abouts)
   end
   return values
 end
+
+--- What a power cut may undo.
+M.FLEETING = { [M.claim] = true, [M.renew] = true }
 
 -- ---- going back -------------------------------------------------------------------------------------------------------------
 
@@ -499,7 +501,7 @@ local STREAMS <const> = [[
 SELECT s.name,s.last,s.items,g.name,s.last-g.next+1,
   (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0),
   (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state=0 AND w.fence>0 AND w.due>?1),
-  (SELECT count(*) FROM work w WHERE w.grp=g.id AND w.state<2 AND w.state=1 AND w.key IS NOT NULL),g.done,g.dead
+  g.behind,g.done,g.dead
 FROM streams s LEFT JOIN groups g ON g.stream=s.id ORDER BY s.name,g.name]]
 
 ---@param db userdata

@@ -8,7 +8,7 @@ local texts = require "core.text"
 
 local M = {}
 
-M.VERSION = 1
+M.VERSION = 2
 
 local TABLES = { [[
 CREATE TABLE about (
@@ -37,9 +37,10 @@ CREATE TABLE groups (
   stream INTEGER NOT NULL,
   name TEXT NOT NULL,
   next INTEGER NOT NULL,              -- no item from this offset on was lent yet
-  fence INTEGER NOT NULL DEFAULT 0,   -- of the newest claim
+  fence INTEGER NOT NULL DEFAULT 0,   -- of the newest claim: made of the clock, and higher than the one before
   done INTEGER NOT NULL DEFAULT 0,    -- items
   dead INTEGER NOT NULL DEFAULT 0,
+  behind INTEGER NOT NULL DEFAULT 0,  -- rows of work in state 1, counted by triggers
   UNIQUE (stream, name)
 ) STRICT]], [[
 CREATE TABLE work (                   -- what a group has to do with items before its `next`
@@ -77,29 +78,64 @@ CREATE TABLE log (
 ) STRICT, WITHOUT ROWID]],
   "INSERT INTO about (version) VALUES (" .. M.VERSION .. ")" }
 
+--- How many stand behind others is looked up with each claim, so it is counted as it changes.
+local COUNTED = { [[
+CREATE TRIGGER work_added AFTER INSERT ON work WHEN NEW.state=1 BEGIN
+  UPDATE groups SET behind=behind+1 WHERE id=NEW.grp;
+END]], [[
+CREATE TRIGGER work_changed AFTER UPDATE OF state ON work WHEN OLD.state=1 OR NEW.state=1 BEGIN
+  UPDATE groups SET behind=behind+(NEW.state=1)-(OLD.state=1) WHERE id=NEW.grp;
+END]], [[
+CREATE TRIGGER work_removed AFTER DELETE ON work WHEN OLD.state=1 BEGIN
+  UPDATE groups SET behind=behind-1 WHERE id=OLD.grp;
+END]] }
+table.move(COUNTED, 1, #COUNTED, #TABLES + 1, TABLES)
+
+--- What brings a file of a version to the next one.
+local NEXT = { {
+  "ALTER TABLE groups ADD COLUMN behind INTEGER NOT NULL DEFAULT 0",
+  "UPDATE groups SET behind=(SELECT count(*) FROM work w WHERE w.grp=groups.id AND w.state<2 AND w.state=1 AND w.key IS NOT NULL)",
+  COUNTED[1], COUNTED[2], COUNTED[3], "UPDATE about SET version=2",
+} }
+
 local function refused(path, what, hint)
   return errors.new("db", ("the queue %s %s"):format(texts.word(path), what), { hint = hint })
 end
 
---- True; false: there are no tables yet; nil and an error.
-local function known(db, path)
+--- Its version; 0: there are no tables yet; nil and an error.
+local function version_of(db, path)
   local found, err = db:query "SELECT count(*) FILTER (WHERE name='about'),count(*) FROM sqlite_schema WHERE type='table'"
   if not found then return nil, err end
-  if found.rows[1][2] == 0 then return false end
+  if found.rows[1][2] == 0 then return 0 end
   local version
   if found.rows[1][1] == 1 then
     found, err = db:query "SELECT max(version) FROM about"
     if not found then return nil, err end
     version = found.rows[1][1]
   end
-  if math.type(version) ~= "integer" then
+  if math.type(version) ~= "integer" or version < 1 then
     return nil, refused(path, "is another database: it holds no streams", "name another file: local:PATH")
   end
   if version > M.VERSION then
     return nil, refused(path, ("was written by a newer stoke: its tables are of version %d, this one knows up to %d")
       :format(version, M.VERSION), "use that stoke, or another file: local:PATH")
   end
-  return true
+  return version
+end
+
+--- Bring an older file to this version, unless another process does.
+local function bring(db)
+  local tx <close>, err = db:begin()
+  if not tx then return nil, err end
+  local found
+  found, err = tx:run "SELECT version FROM about"
+  for version = found and found.rows[1][1] or M.VERSION, M.VERSION - 1 do
+    for _, sql in ipairs(NEXT[version]) do
+      if not err then found, err = tx:run(sql) end
+    end
+  end
+  if not found or err then return nil, err end
+  return tx:commit()
 end
 
 --- What the disk says, in words.
@@ -136,10 +172,16 @@ function M.open(path)
   end
   local db, err = engine.open(path, { host = true, busy = 10, limit = 256 << 20 })
   if not db then return nil, M.explain(path, err) end
-  local is
-  is, err = known(db, path)
-  if is == false then is, err = disk.make(db, "about", TABLES) end
-  if is then return db end
+  local version, done
+  version, err = version_of(db, path)
+  if version == 0 then
+    done, err = disk.make(db, "about", TABLES)
+  elseif version and version < M.VERSION then
+    done, err = bring(db)
+  else
+    done = version
+  end
+  if done then return db end
   db:close()
   return nil, M.explain(path, err)
 end

@@ -1,11 +1,9 @@
---- Transactions of the local engine. What tasks ask for at the same moment is done in one, so that all of them share one write to
---- the
---- disk; where that fails each is done alone, and the error is that of who caused it.
+--- Transactions of the local engine: what tasks ask for at the same moment is done in one, so that all of them share one write to
+--- the disk.
 
 local engine = require "host.store"
 local errors = require "core.errors"
-local host = require "host.task"
-local tasks = require "core.task"
+local together = require "core.engine.together"
 
 local M = {}
 
@@ -35,15 +33,20 @@ function Turn:add(sql, ...) self.batch:add(sql, ...) end
 
 ---@class core.engine.turns
 ---@field db userdata
----@field pending table[]
----@field running boolean
+---@field together core.engine.together
+---@field fleeting table<function, true>
 local Turns = {}
 Turns.__index = Turns
 
 ---@param db userdata of host.store
 ---@param on_change fun(changed: table<string, true>) called when a transaction is on the disk
+---@param fleeting table<function, true> what a power cut may undo, unless something that must last was written after it
 ---@return core.engine.turns
-function M.new(db, on_change) return setmetatable({ db = db, pending = {}, running = false, on_change = on_change }, Turns) end
+function M.new(db, on_change, fleeting)
+  local self = setmetatable({ db = db, on_change = on_change, fleeting = fleeting }, Turns)
+  self.together = together.new(TOGETHER, function(list) return self:perform(list) end)
+  return self
+end
 
 --- The same, those of one function together.
 local function alike(list)
@@ -59,8 +62,10 @@ local function alike(list)
 end
 
 --- Do all of a list in one transaction: nil, or an error and nothing of it is done.
-local function together(self, list)
-  local tx <close>, err = self.db:begin()
+function Turns:perform(list)
+  local lasting = false
+  for _, op in ipairs(list) do lasting = lasting or not self.fleeting[op.f] end
+  local tx <close>, err = self.db:begin(lasting)
   if not tx then return err end
   local turn = setmetatable({ tx = tx, batch = engine.batch(), changed = {}, known = {} }, Turn)
   local ok, raised = pcall(function()
@@ -81,33 +86,6 @@ local function together(self, list)
   self.on_change(turn.changed)
 end
 
-local function finish(op, err)
-  op.over, op.err = true, err
-  if op.gone then
-    if op.undo and not err then op.undo(op.value) end
-  elseif op.task.co then
-    host.wake(op.task.co)
-  end
-end
-
-local function run(self)
-  while self.pending[1] do
-    local list = self.pending
-    self.pending = {}
-    if #list > TOGETHER then
-      table.move(list, TOGETHER + 1, #list, 1, self.pending)
-      list = table.move(list, 1, TOGETHER, 1, {})
-    end
-    local err = together(self, list)
-    for _, op in ipairs(list) do
-      local own = err
-      if err and list[2] and not op.gone then own = together(self, { op }) end
-      finish(op, own)
-    end
-  end
-  self.running = false
-end
-
 --- Do something in a transaction.
 ---@param f fun(turn: core.engine.turn, abouts: any[]): any[], any[]? does it for all who ask at the same moment: a value for each,
 ---  and perhaps more; raises what fails; may be called again
@@ -115,29 +93,7 @@ end
 ---@param undo? fun(value: any) what is done with its value where nobody waits for it any more
 ---@return any value nil and an error
 ---@return any more
-function Turns:take(f, about, undo)
-  local op = { f = f, about = about, undo = undo, task = host.enter "queue", over = false, gone = false }
-  table.insert(self.pending, op)
-  if not self.running then
-    self.running = true
-    tasks.spawn(run, { system = true, name = "queue" }, self)
-  end
-  while not op.over do
-    local woken, err = host.park("queue")
-    if woken == nil and not op.over then
-      op.gone = true
-      for i, other in ipairs(self.pending) do
-        if other == op then
-          table.remove(self.pending, i)
-          break
-        end
-      end
-      return nil, err
-    end
-  end
-  if op.err then return nil, op.err end
-  return op.value, op.more
-end
+function Turns:take(f, about, undo) return self.together:take { f = f, about = about, undo = undo } end
 
 --- What is done for one, for all who ask at the same moment.
 ---@param f fun(turn: core.engine.turn, about: any): any, any

@@ -81,10 +81,17 @@ function Jet:pause(seconds)
   return true
 end
 
+--- An error of the connection: of what is missing when it was refused.
+local function of_connection(err)
+  if err and err.kind == "refused" then err.hint = "is nats-server running there, with JetStream? (nats-server -js)" end
+  return err
+end
+
 local function ask_missing(self, list, answers, missing)
   local some = {}
   for i, at in ipairs(missing) do some[i] = list[at] end
   local got, err = self.conn:ask(some, M.ANSWER)
+  of_connection(err)
   if not got then return missing, err end
   local left = {}
   for i, at in ipairs(missing) do
@@ -95,11 +102,12 @@ end
 
 --- Ask questions, at most BATCH of them, each of which may be asked twice; until all are answered.
 ---@param list table[] { subject, data, header, value ... }
+---@param patience? number seconds for all tries
 ---@return table[]|nil answers
 ---@return stoke.error|nil err
-function Jet:ask(list)
+function Jet:ask(list, patience)
   if self.closed then return nil, closed(self) end
-  local answers, missing, last, pause = {}, {}, monotonic() + M.PATIENCE, 0.05
+  local answers, missing, last, pause = {}, {}, monotonic() + (patience or M.PATIENCE), 0.05
   for i = 1, #list do missing[i] = i end
   while true do
     local err
@@ -146,10 +154,11 @@ end
 --- Ask JetStream's interface.
 ---@param subject string behind $JS.API.
 ---@param body? table
+---@param patience? number seconds for all tries
 ---@return table|nil
 ---@return string|stoke.error|nil err a word of CODES where it is one
-function Jet:api(subject, body)
-  local answers, err = self:ask { { "$JS.API." .. subject, body and json.encode(body) or "" } }
+function Jet:api(subject, body, patience)
+  local answers, err = self:ask({ { "$JS.API." .. subject, body and json.encode(body) or "" } }, patience)
   if not answers then return nil, err end
   local said
   said, err = read(self, answers[1])
@@ -192,11 +201,11 @@ end
 
 --- What a stream is and holds; false where there is none.
 ---@param name string
----@param body? table
+---@param patience? number seconds for all tries
 ---@return table|false|nil
 ---@return stoke.error|nil err
-function Jet:info(name, body)
-  local said, err = self:api("STREAM.INFO." .. name, body)
+function Jet:info(name, patience)
+  local said, err = self:api("STREAM.INFO." .. name, nil, patience)
   if said then return said end
   if err == "no stream" then return false end
   return nil, M.problem(err, "cannot look at a stream")
@@ -250,10 +259,26 @@ local function message(w, id)
   return m
 end
 
+--- Ask for messages to be stored. A stream that another host is just making is answered for by nobody yet: it is asked again.
+local function store(self, messages)
+  local last = monotonic() + M.ANSWER
+  while true do
+    local answers, err = self:ask(messages)
+    if not answers then return nil, err end
+    for _, answer in ipairs(answers) do
+      if answer.status ~= "503" then return answers end -- the order of what is stored stays that of the list
+    end
+    if monotonic() > last then return nil, "no stream" end
+    local ok
+    ok, err = self:pause(0.05)
+    if not ok then return nil, err end
+  end
+end
+
 local function write_some(self, list, first, last, results)
   local messages = {}
   for i = first, last do messages[#messages + 1] = message(list[i], list[i].id or M.id()) end
-  local answers, err = self:ask(messages)
+  local answers, err = store(self, messages)
   if not answers then return nil, err end
   for i, answer in ipairs(answers) do
     local seq, said, why = answer.data:match '^{"stream":"[^"]*", ?"seq":(%d+)', nil, nil -- a long way round for each message else
@@ -347,7 +372,7 @@ function M.open(at)
   local conn, err = nats.connect(at.servers, at.options)
   if not conn then
     err.message = ("%s (%s)"):format(err.message, at.plain)
-    return nil, err
+    return nil, of_connection(err)
   end
   return setmetatable({ conn = conn, prefix = at.prefix, replicas = at.replicas, plain = at.plain, known = {}, ticked = 0,
     closed = false }, Jet)

@@ -125,34 +125,53 @@ function M.keys(jet, bucket, prefix)
   return keys
 end
 
---- Changes after a revision. The reader of a bucket is kept in `watchers`, by its prefix: who goes on where it stands waits for
---- news alone.
+--- Changes among what is read next; what is too much at once is read again by the next look.
+local function changes_of(b, list, prefix)
+  local changes, bytes = {}, 0
+  for _, m in ipairs(list) do
+    local key = key_of(b, m)
+    if begins(key, prefix) and bytes < M.BYTES then
+      changes[#changes + 1] = { key = key, value = not is_gone(m) and m.data or nil, revision = m.seq }
+      bytes = bytes + #m.data
+    end
+  end
+  return changes
+end
+
+--- Wait for the next changes. When the time is up, what was written before is still looked at: the server takes a while to send it.
+local function look(jet, b, reader, prefix, seconds)
+  local over, final = monotonic() + seconds, nil
+  while true do
+    local left = over - monotonic()
+    if left <= 0 and not final then
+      local info, err = jet:info(b.stream)
+      if not info then return nil, err end
+      final = info.state.last_seq
+    end
+    if final and reader.next_seq > final then return {} end
+    local list, err = reader:take(final and jets.ANSWER or left)
+    if not list then return nil, err end
+    local changes = changes_of(b, list, prefix)
+    if changes[1] or final and not list[1] then return changes end
+  end
+end
+
+--- Changes after a revision; with `wait` 0 those that are there. The reader of a bucket is kept in `watchers`, by its prefix: who
+--- goes on where it stands waits for news alone.
 ---@param jet core.engine.jet
 ---@param watchers table<string, table>
 function M.watch(jet, watchers, bucket, prefix, since, wait)
   local b, err = bucket_of(jet, bucket)
   if not b then return nil, err end
-  local name, last_look, changes, bytes = bucket .. "\0" .. prefix, monotonic() + wait, {}, 0
+  local name = bucket .. "\0" .. prefix
   local reader = watchers[name]
   watchers[name] = nil -- it is ours until we are done
   reader = reader or readers.new(jet, { stream = b.stream, from = since + 1, bodies = true })
   reader:seek(since + 1)
-  repeat
-    local list
-    list, err = reader:take(math.max(last_look - monotonic(), 0))
-    if not list then
-      reader:close()
-      return nil, jets.problem(err, "cannot watch a bucket")
-    end
-    for _, m in ipairs(list) do
-      local key = key_of(b, m)
-      if begins(key, prefix) and bytes < M.BYTES then -- the rest is read again
-        changes[#changes + 1] = { key = key, value = not is_gone(m) and m.data or nil, revision = m.seq }
-        bytes = bytes + #m.data
-      end
-    end
-  until changes[1] or monotonic() >= last_look
-  if watchers[name] then reader:close() else watchers[name] = reader end
+  local changes
+  changes, err = look(jet, b, reader, prefix, wait)
+  if not changes or watchers[name] then reader:close() else watchers[name] = reader end
+  if not changes then return nil, jets.problem(err, "cannot watch a bucket") end
   return changes
 end
 

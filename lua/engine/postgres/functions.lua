@@ -5,7 +5,7 @@
 --- lock of the group together with others, and opening holds it alone. Both take it before any row.
 
 return {
-  [[CREATE FUNCTION stoke.stream_of(called text) RETURNS integer LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.stream_of(called text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE number integer;
 BEGIN
   SELECT id INTO number FROM stoke.streams WHERE name = called;
@@ -17,7 +17,7 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.stream_of IS 'Number of a stream, which is made where it is not there'",
 
-  [[CREATE FUNCTION stoke.group_of(stream_name text, called text, begin_at bigint) RETURNS integer LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.group_of(stream_name text, called text, begin_at bigint) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE number integer; of integer;
 BEGIN
   SELECT g.id INTO number FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream
@@ -33,8 +33,8 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.group_of IS 'Number of a group; a new one begins at that offset (-1: behind the newest item)'",
 
-  [[CREATE FUNCTION stoke.publish(stream_name text, ids text[], keys text[], vals bytea[], versions bigint[], called bigint)
-RETURNS boolean[] LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.publish(stream_name text, ids text[], keys text[], vals bytea[], versions bigint[],
+  called bigint) RETURNS boolean[] LANGUAGE plpgsql AS $$
 DECLARE of integer := stoke.stream_of(stream_name); before bigint; fresh boolean[]; mine boolean[];
 BEGIN
   SELECT last INTO before FROM stoke.streams WHERE id = of FOR UPDATE;
@@ -52,7 +52,7 @@ END $$]],
   "COMMENT ON FUNCTION stoke.publish IS 'Publish items; false: an id was known, and nothing was done. called: a number of \z
     this call, so that it may be repeated where its answer was lost'",
 
-  [[CREATE FUNCTION stoke.promote(of integer, keys text[]) RETURNS void LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.promote(of integer, keys text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE one text; first bigint;
 BEGIN
   FOREACH one IN ARRAY coalesce(keys, '{}') LOOP
@@ -64,7 +64,7 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.promote IS 'The first open item of each key may be lent, unless another one of it is'",
 
-  [[CREATE FUNCTION stoke.expire(of integer, most_tries integer) RETURNS void LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.expire(of integer, most_tries integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE at timestamptz := clock_timestamp(); over bigint[]; keys text[]; -- a clock in a condition is no index's
 BEGIN
   SELECT array_agg(x.seq) INTO over FROM (SELECT w.seq FROM stoke.work w
@@ -80,13 +80,15 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.expire IS 'Items whose lease or delay is over may be lent again; or are dead, after so many tries'",
 
-  [[CREATE FUNCTION stoke.open(of integer, most bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.open(of integer, most bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE from_stream integer; low bigint; high bigint; added bigint; top bigint;
 BEGIN
   SELECT g.stream, g.cursor, s.last INTO from_stream, low, high
     FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream WHERE g.id = of;
-  IF low >= high OR (SELECT count(*) FROM (SELECT 1 FROM stoke.work w
+  IF low >= high THEN RETURN false; END IF;
+  IF (SELECT count(*) FROM (SELECT 1 FROM stoke.work w
       WHERE w.grp = of AND w.key IS NOT NULL AND w.state < 'done' AND w.state = 'behind' LIMIT 10000) x) >= 10000 THEN
+    UPDATE stoke.groups SET held = clock_timestamp() + interval '250 milliseconds' WHERE id = of;
     RETURN false;
   END IF;
   top := least(low + most, high);
@@ -102,8 +104,8 @@ END $$]],
   "COMMENT ON FUNCTION stoke.open IS 'The next items of the stream get a row in work; false: there are none, or too many stand \z
     behind others. The caller holds the lock of the group alone'",
 
-  [[CREATE FUNCTION stoke.claim(stream_name text, group_name text, most bigint, lease float8, begin_at bigint, most_tries integer,
-  most_bytes bigint)
+  [[CREATE OR REPLACE FUNCTION stoke.claim(stream_name text, group_name text, most bigint, lease float8, begin_at bigint,
+  most_tries integer, most_bytes bigint)
 RETURNS TABLE (item bigint, id text, key text, v integer, try integer, fence bigint, value bytea, alone boolean,
   next float8)
 LANGUAGE plpgsql AS $$
@@ -124,7 +126,8 @@ BEGIN
     PERFORM stoke.expire(of, most_tries);
   END IF;
   WHILE (SELECT count(*) FROM (SELECT 1 FROM stoke.work w WHERE w.grp = of AND w.state = 'ready' LIMIT most) x) < most
-    AND EXISTS (SELECT 1 FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream WHERE g.id = of AND g.cursor < s.last) LOOP
+    AND EXISTS (SELECT 1 FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream
+      WHERE g.id = of AND g.cursor < s.last AND (g.held IS NULL OR g.held <= at)) LOOP
     IF NOT locked THEN
       PERFORM pg_advisory_xact_lock(1937010539, of);
       locked := true;
@@ -154,8 +157,8 @@ END $$]],
   "COMMENT ON FUNCTION stoke.claim IS 'Lend items to a reader; without any: one row that says in how many seconds to ask again. \z
     alone: its lease ran out twice, so perhaps its readers died of it, and it takes no others along'",
 
-  [[CREATE FUNCTION stoke.renew(streams text[], groups text[], items bigint[], fences bigint[], lease float8) RETURNS SETOF bigint
-LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.renew(streams text[], groups text[], items bigint[], fences bigint[], lease float8)
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE r record;
 BEGIN
   FOR r IN SELECT u.*, (SELECT g.id FROM stoke.groups g JOIN stoke.streams s ON s.id = g.stream
@@ -168,9 +171,9 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.renew IS 'Lend for longer; gives the places of those that are lost'",
 
-  [[CREATE FUNCTION stoke.settle(streams text[], groups text[], items bigint[], fences bigint[], states text[], vals bytea[],
-  reasons text[], delays float8[], out_of bigint[], out_streams text[], out_ids text[], out_keys text[], out_vals bytea[],
-  out_versions bigint[]) RETURNS boolean[]
+  [[CREATE OR REPLACE FUNCTION stoke.settle(streams text[], groups text[], items bigint[], fences bigint[], states text[],
+  vals bytea[], reasons text[], delays float8[], out_of bigint[], out_streams text[], out_ids text[], out_keys text[],
+  out_vals bytea[], out_versions bigint[]) RETURNS boolean[]
 LANGUAGE plpgsql AS $$
 DECLARE
   good boolean[] := array_fill(false, ARRAY[cardinality(items)]);
@@ -219,20 +222,20 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.settle IS 'Settle claims, and publish what they hand over, in one step; false: the claim is void'",
 
-  [[CREATE FUNCTION stoke.rewind(stream_name text, group_name text, to_seq bigint) RETURNS void LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.rewind(stream_name text, group_name text, to_seq bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE of integer := stoke.group_of(stream_name, group_name, to_seq); gone bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(1937010539, of);
   DELETE FROM stoke.work WHERE grp = of AND seq >= to_seq;
   GET DIAGNOSTICS gone = ROW_COUNT;
   UPDATE stoke.groups g SET cursor = least(greatest(to_seq - 1, 0), (SELECT s.last FROM stoke.streams s WHERE s.id = g.stream)),
-    opened = opened - gone WHERE g.id = of;
+    opened = opened - gone, held = NULL WHERE g.id = of;
   PERFORM stoke.promote(of, (SELECT array_agg(DISTINCT key) FROM stoke.work
     WHERE grp = of AND key IS NOT NULL AND state < 'done' AND state = 'behind'));
 END $$]],
   "COMMENT ON FUNCTION stoke.rewind IS 'The group reads again from there: claims and outcomes from there on are void'",
 
-  [[CREATE FUNCTION stoke.revive(stream_name text, group_name text, ids text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.revive(stream_name text, group_name text, ids text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE of integer := stoke.group_of(stream_name, group_name, 1); from_stream integer; back bigint[]; names text[];
 BEGIN
   PERFORM pg_advisory_xact_lock(1937010539, of);
@@ -248,7 +251,7 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.revive IS 'Dead items wait again, their tries counted from 0 (NULL: all of them)'",
 
-  [[CREATE FUNCTION stoke.trim(stream_name text, before_seq bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+  [[CREATE OR REPLACE FUNCTION stoke.trim(stream_name text, before_seq bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE of integer := stoke.stream_of(stream_name); gone bigint;
 BEGIN
   PERFORM 1 FROM stoke.streams WHERE id = of FOR UPDATE;
@@ -261,7 +264,7 @@ BEGIN
 END $$]],
   "COMMENT ON FUNCTION stoke.trim IS 'Values of items before an offset go, unless a group has still to do them; ids stay'",
 
-  [[CREATE FUNCTION stoke.put(bucket_name text, name text, val bytea, expected bigint, called bigint) RETURNS bigint
+  [[CREATE OR REPLACE FUNCTION stoke.put(bucket_name text, name text, val bytea, expected bigint, called bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE number bigint; present stoke.kv;
 BEGIN
@@ -281,7 +284,7 @@ END $$]],
   "COMMENT ON FUNCTION stoke.put IS 'Write a value (NULL: delete it). expected: only where its revision is that; 0: there is \z
     none; NULL: whatever it is. NULL comes back where nothing was written'",
 
-  [[CREATE FUNCTION stoke.append(log_name text, log_key text, after bigint, val bytea, called bigint, OUT done boolean,
+  [[CREATE OR REPLACE FUNCTION stoke.append(log_name text, log_key text, after bigint, val bytea, called bigint, OUT done boolean,
   OUT last bigint) LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO stoke.logs (name, key, seq, value, call) SELECT log_name, log_key, after + 1, val, called

@@ -204,32 +204,6 @@ function Link:ask(which, job)
   end
 end
 
---- Do what `f` does in a task of its own, so that it is done to its end, whoever waits for it.
----@param f fun(): any, any
----@param undo fun(value: any) where nobody waits any more
----@return any value nil and an error
----@return any more
-function Link.through(_, f, undo)
-  local op = { co = host.enter "queue".co }
-  tasks.spawn(function()
-    local value, more = f()
-    if op.gone then
-      if value ~= nil then undo(value) end
-      return
-    end
-    op.over, op.value, op.more = true, value, more
-    host.wake(op.co)
-  end, { system = true, name = "queue" })
-  while not op.over do
-    local woken, err = host.park "queue"
-    if woken == nil and not op.over then
-      op.gone = true
-      return nil, err
-    end
-  end
-  return op.value, op.more
-end
-
 function Link:close()
   self.closed = true
   for _, conn in next, self.conns do conn:close() end

@@ -40,6 +40,20 @@ local function all(conn, list)
   return true
 end
 
+--- What makes this version of another; 0: of none.
+local function statements(version)
+  local list = {}
+  local function add(more) table.move(more, 1, #more, #list + 1, list) end
+  if version == 0 then
+    add(tables.FIRST)
+    add { "INSERT INTO stoke.about (version) VALUES (" .. tables.VERSION .. ")" }
+  end
+  for old = math.max(version, 1), version == 0 and 0 or tables.VERSION - 1 do add(tables.NEXT[old]) end
+  add(functions)
+  add { "UPDATE stoke.about SET version = " .. tables.VERSION }
+  return list
+end
+
 --- Make it. Of a connection where this fails the transaction is open: it is closed.
 local function make(conn)
   local ok, err = conn:run({ { "BEGIN" }, { ("SELECT pg_advisory_xact_lock(%d, 0)"):format(LOCK) } }, true)
@@ -47,10 +61,8 @@ local function make(conn)
   local version
   version, err = version_of(conn)
   if not version then return nil, err end
-  if version == 0 then
-    ok, err = all(conn, tables.FIRST)
-    if ok then ok, err = all(conn, functions) end
-    if ok then ok, err = conn:run({ { "INSERT INTO stoke.about (version) VALUES ($1::int)", tables.VERSION } }, true) end
+  if version < tables.VERSION then
+    ok, err = all(conn, statements(version))
     if not ok then return nil, err end
   end
   return conn:run({ { "COMMIT" } }, true)
@@ -72,7 +84,7 @@ function M.check(conn)
     return refused(("the server is PostgreSQL %d.%d"):format(server // 10000, server % 10000), "12 is the oldest that will do")
   end
   local version, err = version_of(conn)
-  if version == 0 then
+  if version and version < tables.VERSION then
     local made
     made, err = make(conn)
     if not made then return nil, explain(err) end

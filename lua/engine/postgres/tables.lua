@@ -3,9 +3,27 @@
 local M = {}
 
 --- Of the tables and functions. An older schema is brought to it, a newer one refused.
-M.VERSION = 1
+M.VERSION = 2
 
---- Statements of the first version, in order.
+local HELD <const> = [[COMMENT ON COLUMN stoke.groups.held IS 'Until then nobody counts again how many items stand behind others:
+it were too many to open more']]
+
+--- What the first version did not explain.
+local ALSO <const> = {}
+for name, what in pairs {
+  ["about.version"] = "Of the tables and functions", ["about.made"] = "When the schema was made",
+  ["streams.id"] = "By which other tables name it", ["streams.name"] = "As programs name it",
+  ["items.published"] = "When it was", ["groups.id"] = "By which work names it", ["groups.stream"] = "id of streams",
+  ["groups.name"] = "As programs name it", ["work.key"] = "That of the item, as items has it",
+  ["work.state"] = "What may be done with it; the type says what each means: \\dT+ stoke.state",
+  ["buckets.name"] = "As programs name it", ["kv.bucket"] = "name of buckets", ["kv.key"] = "By which it is found",
+  ["kv.changed"] = "When its newest change was", ["logs.name"] = "Of the log, as programs name it",
+  ["logs.key"] = "Whose records these are", ["logs.value"] = "The record", ["logs.written"] = "When it was appended",
+} do
+  ALSO[#ALSO + 1] = ("COMMENT ON COLUMN stoke.%s IS '%s'"):format(name, what)
+end
+
+--- Statements that make the tables of this version, in order.
 M.FIRST = {
   "CREATE SCHEMA IF NOT EXISTS stoke",
   [[COMMENT ON SCHEMA stoke IS 'Streams of stoke.queue. What there is to do: SELECT * FROM stoke.progress; what failed for good:
@@ -49,10 +67,12 @@ SELECT * FROM stoke.dead. Programs use the functions publish, claim, renew and s
   name text COLLATE "C" NOT NULL,
   cursor bigint NOT NULL,
   opened bigint NOT NULL DEFAULT 0,
+  held timestamptz,
   UNIQUE (stream, name))]],
   "COMMENT ON TABLE stoke.groups IS 'Readers who share the work on a stream: each item is done once by a group'",
   "COMMENT ON COLUMN stoke.groups.cursor IS 'Items up to this offset have a row in work; those behind it wait'",
   "COMMENT ON COLUMN stoke.groups.opened IS 'So many rows it has in work'",
+  HELD,
 
   "CREATE TYPE stoke.state AS ENUM ('ready', 'lent', 'later', 'behind', 'done', 'dead')",
   [[COMMENT ON TYPE stoke.state IS 'ready: may be lent. lent: somebody has it, until due. later: may be lent when it is due. behind:
@@ -138,5 +158,10 @@ FROM stoke.work w JOIN stoke.groups g ON g.id = w.grp JOIN stoke.streams s ON s.
   JOIN stoke.items i ON i.stream = s.id AND i.seq = w.seq WHERE w.state = 'dead']],
   "COMMENT ON VIEW stoke.dead IS 'Items that nobody tries any more, and why. queue:revive(stream, group) tries them again'",
 }
+table.move(ALSO, 1, #ALSO, #M.FIRST + 1, M.FIRST)
+
+--- What brings the tables of a version to those of the next; the functions are made anew besides.
+M.NEXT = { { "ALTER TABLE stoke.groups ADD COLUMN IF NOT EXISTS held timestamptz", HELD } }
+table.move(ALSO, 1, #ALSO, #M.NEXT[1] + 1, M.NEXT[1])
 
 return M

@@ -1,4 +1,5 @@
---- A recorded request as a line for a shell: what it would take to ask the same again, by hand. Secrets are names of variables.
+--- A recorded request as a line for a shell: what it would take to ask the same again, by hand. Secrets are names of variables,
+--- and a comment before the line says of what.
 
 local dialects = require "stoke.model.dialect"
 local endpoints = require "core.endpoint"
@@ -13,35 +14,82 @@ local M = {}
 --- In single quotes, whatever is in it.
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- In double quotes, where $NAME is to be replaced by the shell.
-local function open_quoted(text, variable)
-  return '"' .. text:gsub('[\\"$`]', "\\%0") .. "$" .. variable .. '"'
-end
-
 --- The variable that a secret is read from.
-local function variable_of(who, name)
-  local what = name:lower() == "authorization" and "API_KEY" or name
-  return ((who .. "_" .. what):upper():gsub("[^%w]+", "_"):gsub("^(%d)", "_%1"))
+local function variable_of(who, name) return ((who .. "_" .. name):upper():gsub("[^%w]+", "_"):gsub("^(%d)", "_%1")) end
+
+--- A secret as a shell puts it in: its variable, which a comment tells of.
+local function secret_of(notes, who, name, what)
+  local variable = variable_of(who, name)
+  notes[#notes + 1] = ("%s: %s"):format(variable, what)
+  return '"$' .. variable .. '"'
 end
 
---- A header as an argument; who: the endpoint that it belongs to.
-local function header_of(line, who)
+--- A header as an argument. What is secret in it is a variable, also its scheme where that is masked, as in a journal.
+local function header_of(line, who, notes)
   local name, value = line:match "^([^:]+):%s*(.*)$"
   if not name then return nil end
   if not secrets.named(name) then return "-H " .. quoted(line) end
-  local scheme = value:match "^(%a+%s+)%S" or ""
-  return "-H " .. open_quoted(name .. ": " .. scheme, variable_of(who, name))
+  local login = name:lower() == "authorization"
+  local scheme = login and value:match "^(%a+%s+)%S" or ""
+  local what = scheme ~= "" and "the key" or login and "scheme and key, as in Bearer KEY" or "of " .. name
+  return "-H " .. quoted(name .. ": " .. scheme) .. secret_of(notes, who, scheme ~= "" and "API_KEY" or name, what)
 end
 
---- The host's own headers, which curl sends as well, are not said.
-local function line_of(method, url, headers, who, body)
-  local masked = body and (body:find(redact.MARK, 1, true) or body:find "%[secret [%w_.-]+%]")
-  local parts = { (masked and "# What is secret in the body is masked: put it in again.\n" or "") .. "curl -sS" }
-  if method ~= (body and "POST" or "GET") then parts[#parts + 1] = "-X " .. quoted(method) end
-  parts[#parts + 1] = quoted(redact.new():url(url))
-  for _, line in ipairs(headers) do parts[#parts + 1] = header_of(line, who) end
-  if body then parts[#parts + 1] = "--data-raw " .. quoted(body) end
-  return table.concat(parts, " \\\n  ")
+--- A URL with variables for the name and password in it, and for what is secret in its query.
+local function url_of(url, who, notes)
+  url = redact.new():url(url)
+  local out = ""
+  local scheme, rest = url:match "^(%a[%w+.-]*://)%[redacted%]@(.*)$"
+  if scheme then out, url = quoted(scheme) .. secret_of(notes, who, "LOGIN", "NAME:PASSWORD"), "@" .. rest end
+  local at = 1
+  for first, name, last in url:gmatch "()[?&]([^=&#]+)=%[redacted%]()" do
+    out = out .. quoted(url:sub(at, first + #name + 1)) .. secret_of(notes, who, name, "of " .. name)
+    at = last
+  end
+  return (at > 1 and at > #url) and out or out .. quoted(url:sub(at))
+end
+
+local function has(headers, wanted)
+  for _, line in ipairs(headers) do
+    if line:lower():find("^" .. wanted .. ":") then return true end
+  end
+  return false
+end
+
+--- What else curl is told: how the server is reached.
+local function add_ways(parts, q, notes)
+  if (q.max_redirects or 0) > 0 then parts[1] = parts[1] .. " -L" end
+  if q.insecure then parts[1] = parts[1] .. " -k" end
+  if q.socket then parts[#parts + 1] = "--unix-socket " .. quoted(q.socket) end
+  if q.ca_file then parts[#parts + 1] = "--cacert " .. quoted(q.ca_file) end
+  if q.proxy then parts[#parts + 1] = "-x " .. url_of(q.proxy, "proxy", notes) end
+end
+
+local function add_method(parts, method, body)
+  if method == "HEAD" then
+    parts[1] = parts[1] .. " -I"
+  elseif method ~= (body and "POST" or "GET") then
+    parts[#parts + 1] = "-X " .. quoted(method)
+  end
+end
+
+local MASKED <const> = "what is secret in the body is masked: put it in again"
+
+--- The line for a request. The host's own headers, which curl sends as well, are not said.
+local function line_of(q, headers, who, body)
+  local notes, parts = {}, { "curl -sS" }
+  if q.url:find "[%[%]{}]" then parts[1] = parts[1] .. " -g" end -- curl would make several URLs of these
+  add_ways(parts, q, notes)
+  add_method(parts, q.method or "GET", body)
+  parts[#parts + 1] = url_of(q.url, who, notes)
+  for _, line in ipairs(headers) do parts[#parts + 1] = header_of(line, who, notes) end
+  if body then
+    if not has(headers, "content%-type") then parts[#parts + 1] = "-H 'Content-Type:'" end -- curl would say that it is a form
+    parts[#parts + 1] = "--data-raw " .. quoted(body)
+    if body:find(redact.MARK, 1, true) or body:find "%[secret [%w_.-]+%]" then notes[#notes + 1] = MASKED end
+  end
+  local about = notes[1] and "# " .. table.concat(notes, "; "):gsub("%c", " ") .. "\n" or ""
+  return about .. table.concat(parts, " \\\n  ")
 end
 
 --- The endpoint that a request names, as it is meant: not that of a simulator in its place. nil: these settings do not know it.
@@ -75,7 +123,7 @@ local function of_model(q, streamed)
   local ok, made = pcall(finished, q, streamed)
   if not ok or not made then made = unfinished(q) end
   local body = made.body and redact.json(json.decode(made.body)) or made.body
-  return line_of(made.method, made.url, made.headers, made.who, body)
+  return line_of(made, made.headers, made.who, body)
 end
 
 local function of_http(q)
@@ -84,8 +132,8 @@ local function of_http(q)
     headers[#headers + 1] = type(name) == "number" and tostring(value) or ("%s: %s"):format(name, tostring(value))
   end
   table.sort(headers)
-  local who = q.url:match "^%a[%w+.-]*://([^/:?#]+)" or "http"
-  return line_of(q.method or "GET", q.url, headers, who, type(q.body) == "string" and masks.new():value(texts.valid(q.body)) or nil)
+  local host = (q.url:match "^%a[%w+.-]*://([^/?#]*)" or ""):gsub("^.*@", ""):gsub(":%d*$", "")
+  return line_of(q, headers, host, type(q.body) == "string" and masks.new():value(texts.valid(q.body)) or nil)
 end
 
 --- The request of an effect as a line of curl; nil where it goes to no server.

@@ -18,10 +18,11 @@ local OF_TRACES = { done = true, failed = true }
 local KINDS = { runs = true, traces = true }
 
 local function run_item(run)
+  local mask = masks.new()
   return { kind = "run", id = run.id, name = data.text(run.workflow, 120), title = data.text(run.id, 200), state = run.state,
     begun = run.created, changed = run.changed, seconds = math.max(0, run.changed - run.created), calls = run.calls,
     tokens = run.tokens, fork_of = data.text(run.fork_of, 200), at = run.fork_at,
-    about = data.text(run.state == "failed" and run.error and masks.new():error(run.error).message or run.waits, 300) }
+    about = data.text(run.state == "failed" and run.error and mask:error(run.error).message or mask:words(run.waits), 300) }
 end
 
 local function trace_item(trace)

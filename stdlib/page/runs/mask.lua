@@ -64,6 +64,13 @@ end
 --- Example: `local shown = mask:value(found.input)`
 function Mask:value(value) return mask_all(self.redactor, { value }, 1)[1] end
 
+--- Words without what was found so far, and what looks like a secret.
+---@param text? string
+---@return string|nil
+---
+--- Example: `local waits = mask:words(run.waits)`
+function Mask:words(text) return text and self.redactor:prose(text) end
+
 --- An error in words without them. Changed in place.
 ---@param err? table { message?: string, hint?: string }
 ---@return table|nil err

@@ -42,7 +42,8 @@ local function heading(store, run, mask)
   local left = (run.state == "running" or run.state == "waiting") and not store:held(run)
   local err = mask:error(run.error)
   return { id = run.id, typed = words.id(run), workflow = data.text(run.workflow, 120), state = run.state, why = run.why,
-    waits = data.text(run.waits, 1000), left = left or nil, begun = run.created, changed = run.changed, calls = run.calls,
+    waits = data.text(mask:words(run.waits), 1000), left = left or nil, begun = run.created, changed = run.changed,
+    calls = run.calls,
     tokens = run.tokens, bytes = run.bytes, fork_of = data.text(run.fork_of, 200), fork_at = run.fork_at,
     error = err and { kind = data.text(err.kind, 40), message = data.text(err.message, 2000), hint = data.text(err.hint, 500),
       where = data.text(err.where, 200) } }

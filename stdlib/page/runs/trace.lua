@@ -91,13 +91,15 @@ local function transcript(trace, asked)
   return page
 end
 
---- What was logged meanwhile, the newest lines.
+--- What was logged meanwhile, the newest lines. A field that is secret by its name may be in the words of another line.
 local function log_of(files, trace)
-  local out = json.array()
-  for i, line in ipairs(traces.logs { file = files:traces_path(), trace = trace.id, limit = LINES }) do
-    local fields = line.fields and next(line.fields) and data.plain(line.fields, 1000) or nil
+  local out, all, mask = json.array(), {}, masks.new()
+  local lines = traces.logs { file = files:traces_path(), trace = trace.id, limit = LINES }
+  for i, line in ipairs(lines) do all[i] = line.fields or {} end
+  all = mask:value(all)
+  for i, line in ipairs(lines) do
     out[i] = { at = line.time - trace.start, time = line.time, level = data.text(line.level, 20), span = line.span,
-      message = data.text(line.message), fields = fields }
+      message = data.text(mask:words(line.message)), fields = next(all[i]) and data.plain(all[i], 1000) or nil }
   end
   return { lines = out, most = #out == LINES and LINES or nil }
 end

@@ -26,6 +26,7 @@ local encode = json.encode
 --- A text in quotes.
 local function quoted(text) return encode(text) or encode(texts.valid(text)) end
 
+--- Values are freed of secrets by who adds them, and not here: ids, times and contents are none.
 local function value_of(value)
   local kind = type(value)
   if kind == "string" then return '{"stringValue":' .. quoted(value) .. "}" end
@@ -47,7 +48,12 @@ end })
 --- A list of attributes under way: add(list, name, value) leaves out what is nil.
 local function add(list, name, value)
   if value == nil then return end
-  if type(value) == "string" and #value > M.LONGEST then value = texts.valid(value:sub(1, M.LONGEST)) .. "..." end
+  if type(value) == "string" then
+    value = redact.known(value)
+    if #value > M.LONGEST then value = texts.valid(value:sub(1, M.LONGEST)) .. "..." end
+  elseif type(value) == "table" then
+    value = redact.clean(value)
+  end
   list[#list + 1] = KEYS[name] .. value_of(value) .. "}"
 end
 
@@ -56,7 +62,7 @@ local function nanoseconds(seconds) return ("%d"):format(math.floor(seconds * 1e
 --- An error's words, without the key that its server was asked with; none where they look like another secret.
 local function words(message, redactor)
   if message == nil then return nil end
-  message = tostring(message)
+  message = redact.known(tostring(message))
   if redactor then message = redactor:text(message) end
   message = texts.valid(texts.excerpt(message, M.LONGEST))
   return secrets.like(message) and redact.MARK or message
@@ -241,8 +247,8 @@ function M.span(r, facts)
     add(list, own.kind, r.error)
   end
   local out = { ('{"traceId":"%s","spanId":"%s","flags":%d,"name":%s,"kind":%d,"startTimeUnixNano":"%s","endTimeUnixNano":"%s"')
-    :format(r.trace, hex(r.span), type(r.parent) == "string" and REMOTE or NEAR, quoted(name), kind, nanoseconds(r.start),
-      nanoseconds(r.start + r.queue + r.run)) }
+    :format(r.trace, hex(r.span), type(r.parent) == "string" and REMOTE or NEAR, quoted(redact.known(name)), kind,
+      nanoseconds(r.start), nanoseconds(r.start + r.queue + r.run)) }
   if r.parent then out[#out + 1] = (',"parentSpanId":"%s"'):format(hex(r.parent)) end
   if r.state then out[#out + 1] = ',"traceState":' .. quoted(r.state) end
   out[#out + 1] = (',"attributes":[%s]'):format(table.concat(list, ","))

@@ -29,6 +29,20 @@ behaviour("a group that is rewound does it again from there; claims that were ou
   want("what was before stays done", g:outcomes(s)[1].id, "1")
 end)
 
+behaviour("a group that had much before it is rewound and goes on at once", function(g)
+  local s, list = g.name "s", {}
+  for i = 1, 2500 do list[i] = item(tostring(i)) end
+  errors.check(g.e:publish(s, list))
+  local scope <close> = stoke.scope {}
+  want("the first", g:claim(s, 1, { wait = g.long })[1].id, "1")
+  local waiting = scope:spawn(function() return g:claim(s, 1, { group = "other", wait = g.long, from = "new" }) end)
+  for _ = 1, 2 do
+    errors.check(g.e:rewind(s, "g", 1))
+    want("from the beginning", g:claim(s, 1, { wait = g.long })[1].id, "1")
+  end
+  waiting:cancel()
+end)
+
 behaviour("dead letters are brought back, all or some, and tried from the beginning", function(g)
   local s = g.name "s"
   g:publish(s, item("1", "k"), "2", item("3", "k"))

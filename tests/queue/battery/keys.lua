@@ -75,6 +75,22 @@ behaviour("who watches keys hears what there is, then each change of its prefix,
   want("a key that went", { #list, list[1].key, list[1].value }, { 1, "a.1", nil })
 end)
 
+behaviour("who looks at keys without waiting is told all that is there", function(g)
+  local b, other <close> = g.name "b", g:again()
+  want("nothing", errors.check(g.e:kv_watch(b, "", 0, 0)), {})
+  for round = 1, 2 do
+    errors.check(other:kv_put(b, "a", "one " .. round))
+    errors.check(g.e:kv_put(b, "b", "two " .. round))
+    local by, since = {}, 0
+    repeat
+      local list = errors.check(g.e:kv_watch(b, "", since, 0))
+      for _, one in ipairs(list) do by[one.key], since = one.value, one.revision end
+    until not list[1]
+    want("all", by, { a = "one " .. round, b = "two " .. round })
+    want("since the last", errors.check(g.e:kv_watch(b, "", since, 0)), {})
+  end
+end)
+
 behaviour("a log takes a record only after the last one of its key", { cas = true }, function(g)
   local l = g.name "l"
   local first = errors.check(g.e:log_append(l, "a", 0, "one"))

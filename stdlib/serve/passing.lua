@@ -109,6 +109,17 @@ end
 
 local GENERATE = { "prompt", "suffix", "system", "template", "raw", "images", "context" }
 
+--- A hole, for a model whose template has none: the prompt is written here, where its family is known.
+local function fill(target, call, body)
+  local text, stop = require "stoke.fim".instead(target, call.prompt, call.suffix)
+  if not text then return end
+  body.prompt, body.raw, body.suffix, body.system, body.context = text, true, nil, nil, nil
+  local options = {}
+  for name, value in next, body.options or {} do options[name] = value end
+  options.stop = table.move(stop, 1, #stop, #(options.stop or {}) + 1, table.move(options.stop or {}, 1, #(options.stop or {}), 1, {}))
+  body.options = options
+end
+
 --- For an Ollama: all of its own fields.
 local function native(target, call)
   local body = protocol.body(target, { truncate = call.truncate ~= false }, call.stream, call.options)
@@ -118,6 +129,7 @@ local function native(target, call)
     body.messages, body.tools = call.messages, call.tools
   else
     for _, name in ipairs(GENERATE) do body[name] = call[name] end
+    if call.suffix and call.suffix ~= "" and not call.raw and not call.template then fill(target, call, body) end
   end
   if target.profile.late then window.fit(target, body) end
   return protocol.any_arguments(protocol.shape(call.way, {}, body))

@@ -17,7 +17,7 @@ add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console 
   stoke.cmd.durable
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man
-  stoke.doc.man_lua stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts
+  stoke.doc.man_lua stoke.fim stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts
   stoke.json
   stoke.log stoke.mailbox stoke.mailbox.shared stoke.topic.shared stoke.ollama
   stoke.doc.markdown stoke.doc.text stoke.doc.topics stoke.fs stoke.http.serve stoke.inspect stoke.inspect.hosts stoke.json

@@ -192,6 +192,19 @@ test("generate: a suffix, a raw prompt and a context are its server's", function
   t.eq({ text.choices[1].text, place.world.asked[3].body.suffix }, { "middle", "b" })
 end)
 
+test("generate and completions: a model without a template for a hole gets the prompt of its family, raw", function(t)
+  local place <close> = serving(nil, function() return "middle" end, { models = { "codellama" } })
+  local value = place:post("/api/generate", { model = "codellama", stream = false, prompt = "a", suffix = "b",
+    options = { stop = { "x" } } }):json()
+  local body = place.world.asked[1].body
+  t.eq({ value.response, body.prompt, body.suffix, body.raw }, { "middle", "<PRE> a <SUF>b <MID>", nil, true })
+  t.eq(body.options.stop, { "x", "<EOT>", "<PRE>", "<SUF>", "<MID>" })
+  local text = place:post("/v1/completions", { model = "codellama", prompt = "a", suffix = "b", max_tokens = 5 }):json()
+  t.eq({ text.choices[1].text, place.world.asked[2].body.raw, text.usage.completion_tokens > 0 }, { "middle", true, true })
+  local streamed = place:post("/api/generate", { model = "codellama", prompt = "a", suffix = "b" }).body
+  t.eq({ place.world.asked[3].body.raw, streamed:find('"done":true', 1, true) ~= nil }, { true, true })
+end)
+
 test("the odds of tokens come where they are asked for", function(t)
   local place <close> = serving(nil, function() return "one two" end)
   local value = place:post("/api/chat", { model = "small", stream = false, messages = USER, logprobs = true }):json()

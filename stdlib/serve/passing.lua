@@ -114,10 +114,10 @@ local function fill(target, call, body)
   local text, stop = require "stoke.fim".instead(target, call.prompt, call.suffix)
   if not text then return end
   body.prompt, body.raw, body.suffix, body.system, body.context = text, true, nil, nil, nil
-  local options = {}
-  for name, value in next, body.options or {} do options[name] = value end
-  options.stop = table.move(stop, 1, #stop, #(options.stop or {}) + 1, table.move(options.stop or {}, 1, #(options.stop or {}), 1, {}))
-  body.options = options
+  local given, stops = {}, {}
+  for name, value in next, body.options or {} do given[name] = value end
+  for _, list in ipairs { given.stop or {}, stop } do table.move(list, 1, #list, #stops + 1, stops) end
+  given.stop, body.options = stops, given
 end
 
 --- For an Ollama: all of its own fields.

@@ -1,5 +1,5 @@
--- What a Neovim does for test_nvim.lua, without a screen: it opens a text, asks the server for completions, types, and writes what it
--- got into a file.
+-- What a Neovim does for test_nvim.lua, without a screen: it opens a text, asks the server for completions, types, and writes
+-- what it got into a file.
 
 -- luacheck: globals vim
 
@@ -15,8 +15,7 @@ end
 
 local function ask(method)
   local answers = vim.lsp.buf_request_sync(0, method, vim.lsp.util.make_position_params(0, "utf-16"), 10000)
-  for _, answer in pairs(answers or {}) do return answer end
-  return {}
+  return answers and select(2, next(answers)) or {}
 end
 
 local ok, err = pcall(function()

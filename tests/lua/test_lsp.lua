@@ -81,6 +81,20 @@ test("lsp: completes inline, and as completion with the word in front of the cur
   t.eq(#editor:at(INLINE, uri, 0, 0).result.items, 0)
 end)
 
+test("complete: what it says is what the gallery shows", REAL, function(t)
+  local editor <close> = editor_of(words(), { env = CODER })
+  local said = {}
+  for _, case in ipairs { { "add.py", "python", "def add(a, b):\n    return" }, { "main.py", "python", "x = " },
+    { "notes.py", "python", "# All is said here." } } do
+    local uri, text = "file:///work/" .. case[1], case[3]
+    editor:open(uri, case[2], text)
+    local _, row = text:gsub("\n", "")
+    local item = editor:at(INLINE, uri, row, #text:match "[^\n]*$").result.items[1]
+    said[#said + 1] = ("%s\n%s%s\n"):format("-- " .. case[1], text, item and "[" .. item.insertText .. "]" or "")
+  end
+  t.eq(table.concat(said, "\n"), (fs.read "tests/golden/complete.txt"))
+end)
+
 test("lsp: of questions that follow each other the latest is answered, the others are told so", REAL, function(t)
   local editor <close> = editor_of({ "agents/complete.lua", "--sim=tests/agents/complete.lua", "--wait", "0.3" }, { env = CODER })
   local uri = "file:///work/a.py"

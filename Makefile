@@ -2,6 +2,7 @@
 #
 #   make BUILD=elsewhere     another build directory         make V=1        show the commands
 #   make WERROR=1            warnings are errors             make BYTECODE=0 embed the Lua sources as text alone
+#   make BARE=1              embed them without comments, too: small, and `stoke help` has nothing to say
 #   make DLOPEN=0            link libcurl, libmicrohttpd, libcrypto and libsqlite3, for packages and static builds (below)
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -90,7 +91,8 @@ LIBS    = $(LIB_LIBS) -lm -ldl
 # ---- the binary -----------------------------------------------------------------------------------------------------
 
 BIN         := $(BUILD)/stoke
-HOST_SRC    := $(filter-out host/embed/generate.c host/embed/strip.c,$(wildcard host/*.c host/*/*.c))
+EMBED_SRC   := $(addprefix host/embed/,generate.c strip.c bare.c)
+HOST_SRC    := $(filter-out $(EMBED_SRC),$(wildcard host/*.c host/*/*.c))
 HOST_OBJ    := $(HOST_SRC:%.c=$(BUILD)/obj/%.o)
 ENGINE_OBJ  := $(filter-out $(BUILD)/obj/host/main.o,$(HOST_OBJ)) $(BUILD)/obj/embed.o
 ENGINES     := $(BUILD)/libstoke.a
@@ -144,7 +146,7 @@ $(BUILD)/libraries:
 # A program of the machine that builds: a cross build (packaging/arm64.sh) names one that is made already.
 GENERATE ?= $(BUILD)/generate
 
-$(BUILD)/generate: host/embed/generate.c host/embed/strip.c host/embed/strip.h | $(BUILD)/libraries
+$(BUILD)/generate: $(EMBED_SRC) host/embed/strip.h host/embed/bare.h | $(BUILD)/libraries
 	$(call quiet,CC,$<)$(CC) -std=gnu11 $(WARNINGS) -O1 $(LUA_CFLAGS) -o $@ $(filter %.c,$^) $(LUA_LIBS)
 
 # The list changes when a file comes or goes; its time only when it changed.
@@ -154,7 +156,7 @@ $(BUILD)/embed.list: FORCE
 
 $(BUILD)/embed.c: $(GENERATE) $(BUILD)/embed.list $(LUA_SRC) $(DOC_SRC)
 	$(call quiet,EMBED,$(words $(LUA_SRC)) Lua files)$(GENERATE) $(if $(WERROR),--strict) \
-	  $(if $(filter 0,$(BYTECODE)),--text) $(LUA_SRC) $(DOC_SRC) >$@
+	  $(if $(BARE),--bare,$(if $(filter 0,$(BYTECODE)),--text)) $(LUA_SRC) $(DOC_SRC) >$@
 
 $(BUILD)/obj/embed.o: $(BUILD)/embed.c host/embed/embed.h
 	@mkdir -p $(@D)

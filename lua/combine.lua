@@ -235,4 +235,31 @@ function M.try(f, ...)
   return outcome(xpcall(inner, handler, ...))
 end
 
+--- As try, for many calls of a task, one after another. What a call has spawned has ended when it returns; the scope for that is
+--- made anew only where a call has used it.
+---@return fun(f: function, ...): any, any try
+---@return table closing to be declared as <close>
+function M.tries()
+  local me, scope = tasks.current(), nil
+  local function close(err)
+    local own = scope
+    scope = nil
+    if own then getmetatable(own).__close(own, err) end
+  end
+  local each = setmetatable({}, { __close = function(_, err)
+    if err ~= nil or scopes.is_used(scope) then close(err) end
+  end })
+  local function inner(f, ...)
+    scope = scope or scopes.open {}
+    local _ <close> = each
+    return f(...)
+  end
+  local function outcome(ok, ...)
+    if not ok then scopes.deliver(me) end
+    return tried(ok, ...)
+  end
+  return function(f, ...) return outcome(xpcall(inner, handler, f, ...)) end,
+    setmetatable({}, { __close = function(_, err) close(err) end })
+end
+
 return M

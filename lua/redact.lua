@@ -228,14 +228,14 @@ function M.learn_url(url, keep)
   trim()
 end
 
---- Tables below tables that are looked into.
-local DEEPEST <const> = 8
-
-local function mask(name, value, depth)
+--- `copies`: of tables that were met before, as one may be in several places, and in itself.
+local function mask(name, value, copies)
   if type(value) == "table" then
-    if depth == 0 then return M.MARK end
-    local copy = setmetatable({}, getmetatable(value))
-    for key, inner in next, value do copy[key] = mask(name, inner, depth - 1) end
+    local copy = copies[value]
+    if copy then return copy end
+    copy = setmetatable({}, getmetatable(value))
+    copies[value] = copy
+    for key, inner in next, value do copy[key] = mask(name, inner, copies) end
     return copy
   end
   local text = value
@@ -256,18 +256,20 @@ end
 function M.field(name, value)
   if type(name) ~= "string" or type(value) == "boolean" then return value end
   if type(value) == "table" then name = secrets.one_of(name) end -- tokens = { ... }: each is a token
-  return secrets.named(name) and mask(name, value, DEEPEST) or value
+  return secrets.named(name) and mask(name, value, {}) or value
 end
 
 --- Remember what is secret by its name in a table, at any depth.
 ---@param fields table
----@param depth? integer
+---@param met? table<table, true> tables that were looked into before
 ---
 --- Example: `redact.learn_fields { password = "correct horse" }`
-function M.learn_fields(fields, depth)
-  depth = depth or DEEPEST
+function M.learn_fields(fields, met)
+  met = met or {}
+  if met[fields] then return end
+  met[fields] = true
   for name, value in next, fields do
-    if M.field(name, value) == value and type(value) == "table" and depth > 0 then M.learn_fields(value, depth - 1) end
+    if M.field(name, value) == value and type(value) == "table" then M.learn_fields(value, met) end
   end
 end
 

@@ -438,6 +438,16 @@ function M.shut(scope)
   if not (outer or task).cancelled then host.resist() end
 end
 
+--- Has anything come of a scope since it was opened: tasks, streams, an error, a cancellation, another context? One of which this
+--- is false need not be closed and opened anew for what comes next.
+---@param scope table
+---@return boolean
+function M.is_used(scope)
+  local outer = scope.outer or scope.task
+  return (scope.first or scope.owned or scope.failed or scope.passed or scope.cancelled or scope.was_unwinding
+    or scope.context ~= outer.context) and true or false
+end
+
 local function is_open(task, scope)
   local top = task.scope
   while top and top ~= scope do top = top.outer end

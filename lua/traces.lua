@@ -195,12 +195,18 @@ local function text_of(value) return value ~= nil and redact.known(texts.valid(t
 
 local function cut(text) return text and #text > M.LONGEST and texts.valid(text:sub(1, M.LONGEST)) .. "..." or text end
 
+--- The fields of a line of the log as JSON; of what would be cut in the middle it says how much it was.
+local function fields_of(fields)
+  local text = fields and encoded(fields)
+  return text and #text > M.LONGEST and encoded { left_out = ("%d bytes of fields"):format(#text) } or text
+end
+
 local function write(self, list)
   local batch, hex, lines = engine.batch(), spans.hex, false
   for _, r in ipairs(list) do
     if r.level then
       lines = true
-      batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, r.fields and cut(encoded(r.fields)) or nil)
+      batch:add(LOG, r.time, r.level, cut(r.message), r.trace, r.span, fields_of(r.fields))
     else
       batch:add(INSERT, r.trace, hex(r.span), r.parent and hex(r.parent) or nil, r.name, text_of(r.about), r.start, r.queue + r.run,
         r.error, data_of(r, self.bodies, self.answers[r]))

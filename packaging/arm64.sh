@@ -1,5 +1,6 @@
 #!/bin/sh
-# arm64.sh FOLDER: stoke for 64-bit ARM, cross-built with Debian's compiler, and a part of the tests under qemu's user mode.
+# arm64.sh FOLDER [packages]: stoke for 64-bit ARM, cross-built with Debian's compiler, and a part of the tests under qemu's user
+# mode; with `packages` the libraries alone are fetched.
 # Libraries and headers of arm64 are unpacked into FOLDER/arm64/root; the packages of this machine stay as they are.
 set -eu
 
@@ -25,6 +26,7 @@ if [ ! -e "$root/made" ]; then
   done
   touch "$root/made"
 fi
+[ "${2:-}" != packages ] || exit 0
 
 triple=aarch64-linux-gnu
 export PKG_CONFIG_SYSROOT_DIR="$root"
@@ -32,8 +34,8 @@ export PKG_CONFIG_LIBDIR="$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgcon
 flags="--sysroot=$root"
 # The generator of the embedded sources runs here, so it is one of this machine's; what it writes is the same everywhere but the
 # bytecode, so the binary has the sources as text.
-"${MAKE:-make}" --no-print-directory BUILD="$top" CC="$triple-gcc $flags" AR="$triple-ar" GENERATE="$folder/generate" BYTECODE=0 \
-  CFLAGS="${CFLAGS:--O2}" all "$top/peer" "$top/pty" "$top/random" "$top/probe" "$top/embedding"
+"${MAKE:-make}" --no-print-directory -j"$(nproc)" BUILD="$top" CC="$triple-gcc $flags" AR="$triple-ar" GENERATE="$folder/generate" \
+  BYTECODE=0 CFLAGS="${CFLAGS:--O2}" all "$top/peer" "$top/pty" "$top/random" "$top/probe" "$top/embedding"
 file=$(head -c 20 "$top/stoke" | od -An -tx1 -j18 -N1 | tr -d ' ')
 [ "$file" = b7 ] || { echo "arm64: $top/stoke is no program for arm64" >&2; exit 1; }
 

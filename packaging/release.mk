@@ -88,12 +88,14 @@ gallery: all ## write docs/gallery.md anew: what every agent prints
 
 # ---- other machines ---------------------------------------------------------------------------------------------------
 
-# Without bytecode (sources are compiled as they load) and what only a debugger reads, for machines with little room (docs/machines.md).
+# Without bytecode (sources are compiled as they load), comments and what only a debugger reads, for machines with little room (docs/machines.md).
 .PHONY: lean arm64
 lean: ## build a small binary, build/lean/stoke, stripped
 	@.ci/packages build
-	+@$(again) BUILD='$(BUILD)/lean' CFLAGS='-Os -ffunction-sections -fdata-sections' LDFLAGS='-Wl,--gc-sections' BYTECODE=0 all
+	+@$(again) BUILD='$(BUILD)/lean' CFLAGS='-Os -ffunction-sections -fdata-sections' LDFLAGS='-Wl,--gc-sections' BARE=1 all
 	strip '$(BUILD)/lean/stoke'
 
 arm64: ## cross-build for 64-bit ARM (Debian's compiler, a root of arm64 packages in build/arm64) and run a part of the tests under qemu
-	@MAKE='$(MAKE)' sh packaging/arm64.sh '$(BUILD)'
+	@.ci/packages build arm64
+	+@$(again) '$(BUILD)/generate'
+	+@MAKE='$(MAKE)' sh packaging/arm64.sh '$(BUILD)'

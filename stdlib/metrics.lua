@@ -182,7 +182,7 @@ local function act(self, kind, what, value, least, ...)
   if self.kind ~= kind and not (what == "add" and self.kind == "gauge") then
     errors.argument("%s: a %s has no %s", self.name, self.kind, what)
   end
-  if type(value) ~= "number" or not (value >= least and value < math.huge) and self.kind ~= "gauge" then
+  if type(value) ~= "number" or self.kind ~= "gauge" and not (value >= least and value < math.huge and value > -math.huge) then
     errors.argument("%s: a number%s expected, got %s", self.name, least == 0 and ", 0 or more," or "", errors.describe(value))
   end
   if select("#", ...) > #self.group.names then errors.argument("%s: it has %d labels", self.name, #self.group.names) end

@@ -53,7 +53,8 @@ struct nats_sub {
   char *subject, *queue;
   size_t room;
   bool inbox;                      /* of answers */
-  natsSubscription *handle;        /* the connection's thread */
+  natsSubscription *handle;        /* the connection's thread, as the next */
+  struct nats_sub *retired;        /* the next of them */
   atomic_size_t kept;              /* messages that are not taken yet */
   atomic_uint_fast64_t lost;
   struct note *head, **tail;       /* loop thread, as the rest */
@@ -89,6 +90,7 @@ struct nats {
   uv_thread_t thread;
   struct nats_copy *options; /* the thread's, as is: */
   natsConnection *handle;
+  struct nats_sub *retired;  /* unsubscribed, and not yet destroyed */
   atomic_size_t live;        /* subscriptions whose threads may still call us */
   atomic_bool gone;          /* libnats has closed the connection, and calls us no more */
 };

@@ -197,14 +197,31 @@ static void subscribe(struct nats *n, struct nats_sub *sub) {
   complete(sub); /* it is closed already, with its connection */
 }
 
-static void unsubscribe(struct nats_sub *sub) {
+static void release(struct nats_sub *sub) {
   struct note *note = note_sure(sub->conn, NOTE_RELEASED);
   note->sub = sub;
-  if (sub->handle) {
-    (void)libnats.natsSubscription_Unsubscribe(sub->handle);
-    libnats.natsSubscription_Destroy(sub->handle);
-  }
+  if (sub->handle) libnats.natsSubscription_Destroy(sub->handle);
   post(note);
+}
+
+/* libnats' reading thread finds a subscription, copies the message, and only then takes hold of it (3.4): it must live
+ * until that thread has read something that came behind, such as the answer to a ping. */
+static void unsubscribe(struct nats *n, struct nats_sub *sub) {
+  if (!sub->handle) {
+    release(sub);
+    return;
+  }
+  (void)libnats.natsSubscription_Unsubscribe(sub->handle);
+  sub->retired = n->retired;
+  n->retired = sub;
+}
+
+static void release_retired(struct nats *n) {
+  for (struct nats_sub *sub = n->retired, *next; sub; sub = next) {
+    next = sub->retired;
+    release(sub);
+  }
+  n->retired = NULL;
 }
 
 static bool open_connection(struct nats *n) {
@@ -271,7 +288,7 @@ static void work(struct nats *n, struct out *o) {
       else
         complete(o->sub);
       break;
-    case OUT_UNSUBSCRIBE: unsubscribe(o->sub); break;
+    case OUT_UNSUBSCRIBE: unsubscribe(n, o->sub); break;
     case OUT_CLOSE: break;
   }
 }
@@ -280,6 +297,7 @@ static void close_connection(struct nats *n) {
   if (n->handle) {
     libnats.natsConnection_Close(n->handle);
     while (atomic_load(&n->live) > 0 || !atomic_load(&n->gone)) uv_sleep(1); /* its threads end on their own */
+    release_retired(n);
     libnats.natsConnection_Destroy(n->handle);
     n->handle = NULL;
   }
@@ -289,7 +307,7 @@ static void close_connection(struct nats *n) {
 /* What was written goes out now, in one piece, not when libnats' flusher wakes up after a millisecond; the server's
  * answer is awaited, and what is asked for meanwhile goes together. */
 static void flush(struct nats *n, bool over) {
-  if (n->handle && !over) (void)libnats.natsConnection_FlushTimeout(n->handle, FLUSH_MS);
+  if (n->handle && !over && libnats.natsConnection_FlushTimeout(n->handle, FLUSH_MS) == NATS_OK) release_retired(n);
 }
 
 void nats_thread(void *conn) {

@@ -200,6 +200,7 @@ local function renew(queue)
       local lost = queue.engine and queue.engine:renew(claims, lease) -- where the server is away, the next look tries again
       if lost and lost[1] then forget_lost(queue.held, lost) end
     end
+    if not queue.engine or not next(queue.held) then break end -- meanwhile: who woke it then found it asking
     if host.park("queue", left) == nil then break end
   end
   queue.renewing = nil

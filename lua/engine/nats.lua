@@ -348,7 +348,8 @@ local function count_group(self, stream, group, last)
   local m, open, dead = g.machine, 0, 0
   for _ in next, m.open do open = open + 1 end
   for _ in next, m.dead do dead = dead + 1 end
-  return { group = group, waiting = open - m.count.lent + math.max(last - m.loaded, 0), lent = m.count.lent, done = m.done, dead = dead }
+  return { group = group, waiting = open - m.count.lent + math.max(last - m.loaded, 0), lent = m.count.lent, done = m.done,
+    dead = dead }
 end
 
 function Engine:streams()

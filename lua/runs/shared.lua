@@ -172,6 +172,7 @@ function M.run_of(item) return (item:match "^(.*) [^ ]*$") end
 
 local awaited = {} -- id -> tasks that wait for news of it
 local watcher -- { task, prefix, since }: what hears of those
+local watched -- the last prefix: the next one is no longer, as engines keep a reader for each
 local told_of_none
 
 local function wake(id)
@@ -216,8 +217,9 @@ end
 --- that who waits for one run reads no results of others.
 local function hear(id, since)
   local before = watcher
-  local prefix = before and common(before.prefix, id) or id
+  local prefix = watched and common(watched, id) or id
   if before and prefix == before.prefix then return end
+  watched = prefix
   watcher = { prefix = prefix, since = before and math.min(before.since, since) or since }
   if before then before.task:cancel "more is watched" end
   watcher.task = tasks.spawn(watch, { system = true, name = "engine" }, watcher)

@@ -207,8 +207,8 @@ local function check_place(path, place)
   local about = fs.stat(path)
   if about and about.size >= place.bytes and digest(path, place.bytes) == place.digest then return end
   errors.raise("usage", ("%s is not what it was when the batch had read %d rows of it"):format(show.word(path), place.rows),
-    { hint = "rows may be added at its end; with other rows in it, it is another batch (--fresh, or another --name): put lines that "
-      .. "you have mended into a file of their own" })
+    { hint = "rows may be added at its end; with other rows in it, it is another batch (--fresh, or another --name): put lines "
+      .. "that you have mended into a file of their own" })
 end
 
 --- A reader of a file.

@@ -61,6 +61,10 @@ end
 
 -- Neither a verb nor in the library: the nearest of both.
 local function unknown(word, near)
+  if require "stoke.doc".module "stoke".description == "" then -- make BARE=1
+    errors.raise("usage", ("this stoke was built without the documentation of its library: '%s' cannot be shown"):format(word),
+                 { hint = "stoke help lists the verbs and topics; man 3 stoke, or another build, has the library" })
+  end
   local names = {}
   for i, v in ipairs(require "stoke.cmd".verbs) do names[i] = v.name end
   local verb = errors.suggest(word, names)

@@ -72,7 +72,7 @@ function M.tests(self, job)
       failed = failed or ("%s: %s: %s"):format(record.file, record.name, tail(record.message))
     end
   end
-  if not facts then return ("stoke test: %s\n%s"):format(how(result), tail(result.stderr)) end
+  if not facts then return ("the tests: %s\n%s"):format(how(result), tail(result.stderr)) end
   if failed or facts.failed > 0 or result.code ~= 0 then
     return failed or ("%d tests failed"):format(facts.failed), facts
   end
@@ -158,7 +158,7 @@ local function measure(job, world, text)
     if type(report) == "table" and report.variants then reports[#reports + 1] = report end
   end
   if not reports[1] or result.timed_out or result.signal or result.code > 1 then
-    return nil, ("stoke eval %s: %s\n%s"):format(job.eval, how(result), tail(result.stderr)), result.code == DEAD
+    return nil, ("the evaluation %s: %s\n%s"):format(job.eval, how(result), tail(result.stderr)), result.code == DEAD
   end
   return figures_of(reports)
 end

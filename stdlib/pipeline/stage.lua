@@ -78,9 +78,9 @@ local function fail(self, item, err)
   if entry.state == "back" then lament(self, err) end
 end
 
-local function handle(self, item)
+local function handle(self, item, try)
   self.busy[item] = true
-  local outcome, err = combine.try(self.work, item)
+  local outcome, err = try(self.work, item)
   self.busy[item] = nil
   if err then return fail(self, item, err) end
   self.answered, self.failures, self.since = true, nil, nil
@@ -89,10 +89,11 @@ local function handle(self, item)
 end
 
 local function work(self, reader)
+  local try, _ <close> = combine.tries()
   while not self.stopped do
     if self.room then self.room() end
     local item = reader:take(LOOK)
-    if item then handle(self, item) end
+    if item then handle(self, item, try) end
   end
 end
 

@@ -66,7 +66,8 @@ M.Item = Item
 local function item_of(reader, claim)
   local own = { stream = claim.stream, group = claim.group, offset = claim.offset, key = claim.key, fence = claim.fence }
   return setmetatable({ stream = own.stream, id = claim.id, key = own.key, offset = own.offset, try = claim.try,
-    value = words.decode("item %s of the stream %s", claim.value, claim.v, claim.id, claim.stream), claim = own, reader = reader }, Item)
+    value = words.decode("item %s of the stream %s", claim.value, claim.v, claim.id, claim.stream), claim = own,
+    reader = reader }, Item)
 end
 
 --- A settlement as engines take it: what of the claim they look at, and what came of it.

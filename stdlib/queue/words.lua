@@ -64,12 +64,15 @@ end
 ---Raises `protocol`.
 function M.decode(what, text, v, ...)
   if v and v > engine.PROTOCOL then
-    errors.raise("protocol", ("%s was written by a newer stoke (protocol %d; this one knows %d)"):format(what:format(...), v, engine.PROTOCOL),
+    errors.raise("protocol",
+      ("%s was written by a newer stoke (protocol %d; this one knows %d)"):format(what:format(...), v, engine.PROTOCOL),
       { hint = "bring this program up to date" })
   end
   if text == nil then return nil end
   local value, err = plain.decode(text)
-  if err then errors.raise("protocol", ("%s holds no value of stoke's: %s"):format(what:format(...), err.message or tostring(err))) end
+  if err then
+    errors.raise("protocol", ("%s holds no value of stoke's: %s"):format(what:format(...), err.message or tostring(err)))
+  end
   return value
 end
 

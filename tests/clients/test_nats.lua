@@ -85,6 +85,21 @@ test("nats: a subscription has room for so many messages, and counts what it los
   t.eq({ kept, sub:lost() }, { 10, 20 })
 end)
 
+test("nats: a subscription is closed while large messages come in for it", REAL, function(t)
+  local server <close> = nats.start(t)
+  local conn <close> = connect(server.url)
+  local other <close> = connect(server.url)
+  local large = ("x"):rep(4 << 20)
+  for _ = 1, 20 do
+    local sub = conn:subscribe("large", nil, 10)
+    conn:ask({ { "nobody", "" } }, 5)
+    other:send { { "large", large }, { "large", large }, { "large", large }, { "large", large } }
+    t.eq(#sub:take(1, 5), 1)
+    sub:close()
+  end
+  t.eq(conn:ask({ { "nobody", "" } }, 5)[1].status, "503")
+end)
+
 test("nats: a lost connection is made anew; who asked hears of it at once, and closing ends what waits", REAL, function(t)
   local server <close> = nats.start(t)
   local conn = connect(server.url)
@@ -120,9 +135,9 @@ test("nats: a wrong address, a wrong password and a server without JetStream are
   t.eq({ err.kind, err.hint }, { "auth", "check user and password in the URL, or the file of ?creds=" })
   _, err = engine.open("nats://ada:secret@" .. host, {})
   t.eq({ err.kind, err.hint }, { "protocol", "start the server with it: nats-server -js" })
-  for _, host in ipairs { "h:1:99", "h:0", "h:65536", "h:x", "[::1", "a,b:1:2" } do
-    _, err = engine.open("nats://" .. host, {})
-    t.eq(err.kind, "argument", host)
+  for _, bad in ipairs { "h:1:99", "h:0", "h:65536", "h:x", "[::1", "a,b:1:2" } do
+    _, err = engine.open("nats://" .. bad, {})
+    t.eq(err.kind, "argument", bad)
   end
   _, err = engine.open("nats://127.0.0.1:4222?replica=3", {})
   t.eq(err.kind, "argument")
@@ -308,6 +323,14 @@ test("nats: every host is among the server's services", REAL, function(t)
   t.ne(hosts[1].id, hosts[2].id)
   t.eq(#found "$SRV.PING.other", 0)
   t.eq(#found("$SRV.INFO.stoke." .. hosts[1].id), 1)
-  t.eq(found("$SRV.STATS.stoke." .. hosts[1].id)[1].type, "io.nats.micro.v1.stats_response")
+  local info, stats = found("$SRV.INFO.stoke")[1], found("$SRV.STATS.stoke." .. hosts[1].id)[1]
+  t.eq({ info.type, stats.type }, { "io.nats.micro.v1.info_response", "io.nats.micro.v1.stats_response" })
+  for _, said in ipairs { hosts[1], info, stats } do -- what a reader of the protocol takes as given (ADR-32)
+    t.match(said.version, "^%d+%.%d+%.%d+")
+    t.match(said.name .. said.id, "^[%w_-]+$")
+    t.eq(type(said.metadata.pid), "string")
+  end
+  t.eq({ type(info.description), info.endpoints, stats.endpoints }, { "string", {}, {} })
+  t.match(stats.started, "^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$")
   t.ok(a and b)
 end)

@@ -46,7 +46,7 @@ local function ran(name)
   end
   fs.remove(home, { recursive = true })
   local words = {}
-  for i, text in ipairs(RUNS[name]) do words[i] = word(text) end
+  for i, given in ipairs(RUNS[name]) do words[i] = word(given) end
   return ("`stoke agents/%s.lua %s --sim`, by the simulator's own rules:"):format(name, table.concat(words, " ")), steady(text)
 end
 
@@ -59,7 +59,9 @@ end
 
 local function shortened(text)
   local lines = {}
-  for line in text:gmatch "([^\n]*)\n" do lines[#lines + 1] = #line <= 150 and line or line:sub(1, 147):gsub("[\x80-\xff]*$", "") .. "..." end
+  for line in text:gmatch "([^\n]*)\n" do
+    lines[#lines + 1] = #line <= 150 and line or line:sub(1, 147):gsub("[\x80-\xff]*$", "") .. "..."
+  end
   local more = #lines - MOST
   if more > 0 then
     lines = table.move(lines, 1, MOST, 1, {})
@@ -70,14 +72,14 @@ end
 
 -- The header of an agent: what it does, what it needs, what to try.
 local function header(name)
-  local about, needs, try, part = {}, {}, {}, nil
-  part = about
+  local about, needs, try = {}, {}, {}
+  local part = about
   for line in fs.read(("agents/%s.lua"):format(name)):gmatch "[^\n]+" do
     local text = line:match "^%-%- ?(.*)$"
     if not text and not line:find "^#!" then break end
     if text and text:find "^Needs:" then part, text = needs, text:gsub("^Needs:%s*", "") end
     if text and text:find "^Try:" then part, text = try, text:gsub("^Try:%s*", "") end
-    if text and text ~= "" then part[#part + 1] = part == try and text:gsub("^%s+", "") or text:gsub("^%s+", "") end
+    if text and text ~= "" then part[#part + 1] = text:gsub("^%s+", "") end
   end
   return (table.concat(about, " "):gsub("^" .. name .. "%.lua: ", "")), table.concat(needs, " "), table.concat(try, "\n    ")
 end

@@ -280,6 +280,10 @@ test("values of any shape below a secret name, parts of cookies, and passwords i
   round.round, round.password = round, "round-plugh-three"
   redact.learn_fields(round)
   t.eq(redact.known "round-plugh-three", "[secret password]")
+  local many = { password = "deep-plugh-four" }
+  for _ = 1, 60 do many = { a = many, b = many, tokens = { many, many } } end
+  redact.learn_fields(many) -- each table is looked into once
+  t.eq(redact.known "deep-plugh-four", "[secret password]")
 end)
 
 test("keys of endpoints beyond what is kept for good are kept out as what passes through is, and that is said", function(t)

@@ -206,3 +206,13 @@ test("stoke logs --follow tells mistakes, and begins with what is new", { real =
   local second = json.decode(stoke.timeout(0.1, function() return stoke.try(lines) end) or "{}")
   t.eq({ first.msg, second.msg == first.msg and second.trace_id == first.trace_id }, { "it begins", false })
 end)
+
+test("fields that are too long to be kept are left out, and the line says so", { real = true }, function(t)
+  local here <close> = binary.place { ["long.lua"] = [[
+    local stoke = require "stoke"
+    stoke.main(function() stoke.log.warn("it is long", { text = ("x"):rep(200000) }) end)]] }
+  here.run("long.lua", "--sim", "--spans")
+  local line = json.decode(here.run("logs", "--json").stdout)
+  t.eq(line.msg, "it is long")
+  t.match(line.left_out, "^%d+ bytes of fields$")
+end)

@@ -315,3 +315,32 @@ test("a method called with a dot says so", function(t)
   end
   t.match(t.raises("argument", scope.map, scope, { 1 }, print, { limit = 0 / 0 }).message, "limit must be at least 1")
 end)
+
+test("tries: what a call has spawned has ended when it returns, and errors are values; the calls share a scope", function(t)
+  local combine = require "core.combine"
+  local try, _ <close> = combine.tries()
+  local ended = {}
+  local function spawns(name, fails)
+    combine.spawn(function()
+      local _ <close> = close(function() ended[#ended + 1] = name end)
+      stoke.sleep(100)
+    end)
+    stoke.sleep(1)
+    if fails then error(fails, 0) end
+    return name
+  end
+  t.eq({ try(function(a) return a end, 1) }, { 1 })
+  t.eq({ try(spawns, "a"), ended[1] }, { "a", "a" })
+  local value, err = try(spawns, "b", "no")
+  t.eq({ value, err.message, ended[2] }, { nil, "no", "b" })
+  t.eq({ try(function() return time.monotonic() end) }, { 2 })
+end)
+
+test("tries: a cancellation is raised, and is not one call's error", function(t)
+  local seen
+  local err = t.raises("timeout", stoke.timeout, 1, function()
+    local try, _ <close> = require "core.combine".tries()
+    seen = { try(stoke.sleep, 5) }
+  end)
+  t.eq({ err.kind, seen }, { "timeout", nil })
+end)

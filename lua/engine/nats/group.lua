@@ -6,6 +6,7 @@
 --- claims are deleted after it). What a record says is in its header "Stoke", so that all can follow without reading outcomes.
 
 local errors = require "core.errors"
+local fifo = require "core.fifo"
 local groups = require "core.engine.group"
 local jets = require "core.engine.nats.jet"
 local json = require "core.json"
@@ -23,6 +24,8 @@ local M = { read = groups.read }
 M.KEEP, M.AGAIN = 20000, 30
 --- Bytes of a part of a snapshot, and of a snapshot, at most.
 M.PART, M.MOST = 512 << 10, 64 << 20
+--- Values of so many bytes on average are read ahead with their items; bytes of them that are kept, and what each takes beside.
+M.SMALL, M.VALUES, M.BESIDE = 16 << 10, 16 << 20, 500
 --- Seconds after which a reader is made anew that did not come to what is there.
 M.STUCK = 5
 
@@ -32,6 +35,8 @@ M.STUCK = 5
 ---@field log string name of that of the group
 ---@field base string
 ---@field passing integer[] records that are not needed any more once the machine is kept
+---@field ahead table<integer, { record: table, data: string }> values that were read ahead
+---@field ages table the same in a queue, with their bytes
 ---@field kept integer the last snapshot
 ---@field size integer items in the last snapshot
 ---@field keep_after number when the machine may be kept the next time
@@ -70,10 +75,11 @@ local function snapshot(self)
   while true do
     local found, err = self.jet:get(self.log, { { last_by_subj = self.base .. ".snap" } })
     if not found or not found[1] then return found and false, err end
-    local snap, record, text = found[1], nil, nil
-    record, err = groups.read(snap.meta)
-    if record then text, err = join(self, json.decode(snap.data)) end
-    if text or err then return text, err or record.at, snap.seq end
+    local snap = found[1]
+    local record, why = groups.read(snap.meta)
+    if not record then return nil, why end
+    local text, gone = join(self, json.decode(snap.data))
+    if text or gone then return text, gone or record.at, snap.seq end
     if tried == snap.seq then return nil, errors.new("db", "a part of a group's snapshot is gone") end
     tried = snap.seq -- else a newer one has come meanwhile, whose writer has deleted the parts of this one
   end
@@ -156,11 +162,35 @@ local function follow(self)
   self:fail(err and jets.problem(err, "cannot follow a group"))
 end
 
---- An item's header, noted.
-local function note(self, m)
-  local record, err = groups.read(m.meta)
-  if not record then return nil, err end
-  self.machine:item(m.seq, record.key, not record.gone and record.size or nil)
+--- Take a value out of those that were read ahead.
+local function take_value(self, offset)
+  local value, ages = self.ahead[offset], self.ages
+  if not value then return nil end
+  self.ahead[offset], ages.bytes = nil, ages.bytes - #value.data - M.BESIDE
+  fifo.remove(ages, value)
+  return value
+end
+
+--- Keep a value until it is lent here; the oldest go where it is too much: they may be lent elsewhere.
+local function keep_value(self, offset, record, data)
+  take_value(self, offset)
+  local value, ages = { offset = offset, record = record, data = data }, self.ages
+  self.ahead[offset], ages.bytes = value, ages.bytes + #data + M.BESIDE
+  fifo.push(ages, value)
+  while ages.bytes > M.VALUES do take_value(self, ages.head.offset) end
+end
+
+--- Items, noted. Large values are not read ahead any more: each host would read all of them.
+local function note(self, list)
+  local bytes = 0
+  for _, m in ipairs(list) do
+    local record, err = groups.read(m.meta)
+    if not record then return nil, err end
+    self.machine:item(m.seq, record.key, not record.gone and record.size or nil)
+    if self.item_reader.bodies and not record.gone then keep_value(self, m.seq, record, m.data) end
+    bytes = bytes + #m.data
+  end
+  if bytes > M.SMALL * #list then self.item_reader:heads() end
   return true
 end
 
@@ -180,10 +210,7 @@ local function read_ahead(self)
       if not list then break end
       -- what was read for another place is read again
       if machine == self.machine and rewinds == machine.rewinds then
-        for _, m in ipairs(list) do
-          ok, err = note(self, m)
-          if not ok then break end
-        end
+        ok, err = note(self, list)
         if list[1] then self:tell() end
       end
     end
@@ -230,15 +257,19 @@ end
 local function write_once(self, list)
   local messages, expected = messages_of(self, list)
   local seqs, err = self.jet:write(messages)
-  local ok = seqs
-  for i, e in ipairs(expected) do
-    if ok and seqs[i] == false then
-      self.expected[messages[i].id], expected[i] = nil, false
-    elseif ok then
-      ok, err = reach(self, function() return e.done or self.applied >= seqs[i] end)
-      if ok and not e.done then -- this host was away for so long that a snapshot has taken its place
-        ok, err = nil, errors.new("incomplete", "what came of a record of the queue is not known any more")
-      end
+  local ok, at = seqs, 1
+  if ok then
+    for i, seq in ipairs(seqs) do
+      if seq == false then self.expected[messages[i].id], expected[i] = nil, false end
+    end
+    ok, err = reach(self, function()
+      while at <= #list and (not expected[at] or expected[at].done or self.applied >= seqs[at]) do at = at + 1 end
+      return at > #list
+    end)
+  end
+  for _, e in ipairs(expected) do
+    if ok and e and not e.done then -- this host was away for so long that a snapshot has taken its place
+      ok, err = nil, errors.new("incomplete", "what came of a record of the queue is not known any more")
     end
   end
   if ok then return expected end
@@ -342,10 +373,17 @@ end
 -- ---- reading ---------------------------------------------------------------------------------------------------------------
 
 function Group:values(offsets)
-  local found, err = self.jet:get(self.items, offsets)
+  local values, wanted, places = {}, {}, {}
+  for i, offset in ipairs(offsets) do
+    values[i] = take_value(self, offset) or false
+    if not values[i] then
+      wanted[#wanted + 1], places[#places + 1] = offset, i
+    end
+  end
+  local found, err = self.jet:get(self.items, wanted)
   if not found then return nil, err end
-  for i, m in ipairs(found) do found[i] = m and { record = groups.read(m.meta), data = m.data } end
-  return found
+  for i, m in ipairs(found) do values[places[i]] = m and { record = groups.read(m.meta), data = m.data } end
+  return values
 end
 
 function Group:settled(offset)
@@ -371,7 +409,8 @@ function M.open(jet, about)
   self.jet, self.items, self.log, self.base, self.passing = jet, about.items, about.log, about.base, {}
   self.kept, self.size, self.keep_after = 0, 0, 0
   self.log_reader = readers.new(jet, { stream = self.log, from = 1 })
-  self.item_reader = readers.new(jet, { stream = self.items, from = 1 })
+  self.item_reader = readers.new(jet, { stream = self.items, from = 1, bodies = true })
+  self.ahead, self.ages = {}, { bytes = 0 }
   tasks.spawn(follow, { system = true, name = "queue" }, self)
   tasks.spawn(read_ahead, { system = true, name = "queue" }, self)
   return self

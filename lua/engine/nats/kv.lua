@@ -140,9 +140,9 @@ end
 
 --- Wait for the next changes. When the time is up, what was written before is still looked at: the server takes a while to send it.
 local function look(jet, b, reader, prefix, seconds)
-  local last, final = monotonic() + seconds, nil
+  local over, final = monotonic() + seconds, nil
   while true do
-    local left = last - monotonic()
+    local left = over - monotonic()
     if left <= 0 and not final then
       local info, err = jet:info(b.stream)
       if not info then return nil, err end
@@ -156,8 +156,8 @@ local function look(jet, b, reader, prefix, seconds)
   end
 end
 
---- Changes after a revision; with `wait` 0 those that are there. The reader of a bucket is kept in `watchers`, by its prefix: who goes
---- on where it stands waits for news alone.
+--- Changes after a revision; with `wait` 0 those that are there. The reader of a bucket is kept in `watchers`, by its prefix: who
+--- goes on where it stands waits for news alone.
 ---@param jet core.engine.jet
 ---@param watchers table<string, table>
 function M.watch(jet, watchers, bucket, prefix, since, wait)

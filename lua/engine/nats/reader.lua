@@ -126,6 +126,11 @@ end
 --- Make the consumer anew, where it stands.
 function Reader:again() self.broken = true end
 
+--- Go on with headers alone.
+function Reader:heads()
+  self.broken, self.bodies = self.broken or self.bodies, false
+end
+
 --- Go on from another place.
 ---@param seq integer
 function Reader:seek(seq)

@@ -3,7 +3,7 @@
 -- answer. Change this file while the editor runs: what it says holds from the next key on.
 --
 -- Needs: an Ollama with a model that fills holes (stoke pull qwen2.5-coder:1.5b).
--- Try:   stoke lsp agents/complete.lua              what an editor is told to start (guide: Completion in an editor)
+-- Try:   stoke lsp agents/complete.lua              # what an editor is told to start (guide: Completion in an editor)
 --        COMPLETE_MODEL=starcoder2:3b stoke lsp agents/complete.lua
 --        COMPLETE_MODEL=qwen2.5:3b COMPLETE_FAMILY=qwen2.5-coder stoke lsp agents/complete.lua --sim
 

@@ -57,6 +57,7 @@ end
 ---@field registry stoke.serve.registry
 ---@field gate table
 ---@field lent stoke.serve.lent
+---@field holes table<string, table> holes that are being filled, by model and client
 ---@field sessions stoke.serve.sessions
 ---@field looks stoke.serve.looks
 ---@field guard stoke.serve.guard
@@ -116,7 +117,7 @@ local function host_of(options, source)
   local known = registry.new(source)
   known.behind = behind.new(options.models, seen)
   return { registry = known, looks = seen, gate = turn.gate(math.tointeger(options.max_turns) or M.TURNS), lent = lent.new(),
-    left_out = {}, guard = guard, sessions = sessions.new(options.sessions, guard.user),
+    holes = {}, left_out = {}, guard = guard, sessions = sessions.new(options.sessions, guard.user),
     class = options.class or "interactive", activity = options.activity ~= false, report = report }
 end
 

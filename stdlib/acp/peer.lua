@@ -1,5 +1,5 @@
---- The other end of an ACP connection: JSON-RPC in both directions, over the standard streams or whatever brings lines. An agent is
---- asked by its client (an editor), and asks back: may this tool run?
+--- The other end of a connection of an editor: JSON-RPC in both directions, over the standard streams or whatever brings messages.
+--- By ACP an agent is asked by its client, and asks back: may this tool run? By LSP (stoke.lsp.server) it is asked alone.
 
 local errors = require "core.errors"
 local json = require "core.json"
@@ -88,7 +88,9 @@ local function perform(self, message)
   self.fresh = self.fresh - 1
   local ok, result, err = pcall(self.handlers[message.method], message.params or json.object {}, id)
   self.running[id], self.count = nil, self.count - 1
-  if ok and result then return self.send { jsonrpc = "2.0", id = id, result = json.object(result) } end
+  if ok and result then
+    return self.send { jsonrpc = "2.0", id = id, result = result == json.null and result or json.object(result) }
+  end
   if ok then return self.send(rpc.refusal(id, err.code, err.message, err.data)) end
   local raised = errors.wrap(result)
   if raised.kind == "cancelled" then

@@ -58,6 +58,7 @@ M.verbs = {
   { name = "mcp", summary = "serve the tools and agents of a file by MCP, or use MCP servers",
     usage = "mcp FILE|list|inspect NAME|call NAME TOOL", talks = true },
   { name = "acp", summary = "put the agents of a file into an editor", usage = "acp FILE", talks = true },
+  { name = "lsp", summary = "complete at the cursor in an editor", usage = "lsp FILE", talks = true },
   { name = "ps", summary = "list the running hosts", usage = "ps" },
   { name = "attach", summary = "look into a running host, or work in it", usage = "attach [NAME]" },
   { name = "top", summary = "watch a running host", usage = "top [NAME]" },

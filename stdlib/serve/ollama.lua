@@ -386,7 +386,7 @@ local function generate(host, req, res)
   if not entry then return end
   if entry.behind then
     if prompt == "" and (body.suffix or "") == "" then return loads(res, entry, body, false) end
-    return pass(host, res, body, passing.generate(entry, body, format))
+    return pass(host, res, body, passing.generate(entry, body, format, req.headers))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", name) end
   if prompt == "" then return loaded(res, body, name, false) end

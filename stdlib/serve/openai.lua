@@ -246,7 +246,7 @@ local function completion(host, req, res)
   local entry = find(host, res, body.model)
   if not entry then return end
   if entry.behind then
-    return passed(host, res, body, "text_completion", passing.generate(entry, requests.completion(body)))
+    return passed(host, res, body, "text_completion", passing.generate(entry, requests.completion(body), nil, req.headers))
   end
   if body.suffix and body.suffix ~= "" then return deny(res, 400, "%s does not support insert", body.model) end
   bad = requests.bad_stop(body.stop)

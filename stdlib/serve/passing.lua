@@ -94,20 +94,35 @@ end
 ---@param entry stoke.serve.model
 ---@param body table as the native API has it
 ---@param format? table|string
+---@param headers? table of the request: of the holes that a client with an X-Stoke-Session asks for the latest alone is filled
 ---@return stoke.serve.turn|nil
 ---@return string|nil err
 ---
 --- Example: `local q, err = passing.generate(entry, body)`
-function M.generate(entry, body, format)
+function M.generate(entry, body, format, headers)
   local call, bad = call_of("generate", body, format)
   call.prompt, call.suffix, call.system = body.prompt or "", body.suffix, body.system
   call.template, call.raw, call.context, call.images = body.template, body.raw, body.context, some(body.images)
-  return turn_of(entry, call, bad)
+  local q, err = turn_of(entry, call, bad)
+  local client = q and headers and call.suffix and call.suffix ~= "" and headers["x-stoke-session"]
+  if client then q.hole = entry.name .. " " .. client end
+  return q, err
 end
 
 -- ---- requests -------------------------------------------------------------------------------------------------------------------
 
 local GENERATE = { "prompt", "suffix", "system", "template", "raw", "images", "context" }
+
+--- A hole, for a model whose template has none: the prompt is written here, where its family is known.
+local function fill(target, call, body)
+  local text, stop = require "stoke.fim".instead(target, call.prompt, call.suffix)
+  if not text then return end
+  body.prompt, body.raw, body.suffix, body.system, body.context = text, true, nil, nil, nil
+  local given, stops = {}, {}
+  for name, value in next, body.options or {} do given[name] = value end
+  for _, list in ipairs { given.stop or {}, stop } do table.move(list, 1, #list, #stops + 1, stops) end
+  given.stop, body.options = stops, given
+end
 
 --- For an Ollama: all of its own fields.
 local function native(target, call)
@@ -118,6 +133,7 @@ local function native(target, call)
     body.messages, body.tools = call.messages, call.tools
   else
     for _, name in ipairs(GENERATE) do body[name] = call[name] end
+    if call.suffix and call.suffix ~= "" and not call.raw and not call.template then fill(target, call, body) end
   end
   if target.profile.late then window.fit(target, body) end
   return protocol.any_arguments(protocol.shape(call.way, {}, body))
@@ -206,15 +222,7 @@ end
 
 local NOTHING = { input_tokens = 0, output_tokens = 0, seconds = 0, load_seconds = 0 }
 
---- Make a call, and tell what comes.
----@param host stoke.serve.host
----@param q { entry: stoke.serve.model, call: stoke.serve.call }
----@param out stoke.serve.listener
----@return stoke.serve.answer
----Raises what stoke.chat and stoke.stream raise.
----
---- Example: `local answer = passing.run(host, q, writer)`
-function M.run(host, q, out)
+local function run(host, q, out)
   local got = asked(host, q.call, q.entry.name)
   if got.text then
     out:text(got.text)
@@ -225,6 +233,27 @@ function M.run(host, q, out)
   if answer.calls and not answer.calls[1] then answer.calls = nil end
   return answer
 end
+
+--- Fill a hole, unless the same client asks for another one meanwhile: then it ends as it is, and the model is free.
+local function latest(host, q, out)
+  local entry = host.holes[q.hole] or { waiting = 0, call = require "stoke.flow.pace".latest(run) }
+  host.holes[q.hole], entry.waiting = entry, entry.waiting + 1
+  local _ <close> = setmetatable({}, { __close = function()
+    entry.waiting = entry.waiting - 1
+    if entry.waiting == 0 then host.holes[q.hole] = nil end
+  end })
+  return entry.call(host, q, out) or { text = "", reason = "stop", usage = NOTHING }
+end
+
+--- Make a call, and tell what comes.
+---@param host stoke.serve.host
+---@param q { entry: stoke.serve.model, call: stoke.serve.call, hole?: string }
+---@param out stoke.serve.listener
+---@return stoke.serve.answer
+---Raises what stoke.chat and stoke.stream raise.
+---
+--- Example: `local answer = passing.run(host, q, writer)`
+function M.run(host, q, out) return (q.hole and latest or run)(host, q, out) end
 
 --- Vectors of texts, through the cache of embeddings.
 ---@param host stoke.serve.host

@@ -13,7 +13,7 @@ add("index", "stoke. stoke.cmd. stoke.team. stoke.tools.")
 add("circle", [[stoke.cmd core.effect core.errors core.names stoke.ollama.window stoke.repl.print stoke.term.progress
   stoke.term.prompt]])
 -- Large, and for some runs alone: a prompt, a server, the simulator, the documentation, a test, a verb's own.
-add("rare", [[stoke stoke.actor stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe
+add("rare", [[stoke stoke.fim stoke.actor stoke.approve stoke.attach stoke.attach.console stoke.attach.eval stoke.cmd.doctor.probe
   stoke.cmd.durable
   stoke.cmd.overview
   stoke.cmd.watch stoke.console.commands stoke.console.prompt stoke.doc stoke.doc.definitions stoke.doc.library stoke.doc.man

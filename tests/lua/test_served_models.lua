@@ -6,6 +6,7 @@ local http = require "stoke.http"
 local json = require "stoke.json"
 local routed = require "routed"
 local served = require "served"
+local time = require "stoke.time"
 
 local USER = { { role = "user", content = "Hello" } }
 local SERVERS = { near = { models = { "small,caps=completion+tools+insert", "mini,caps=embedding" } },
@@ -190,6 +191,37 @@ test("generate: a suffix, a raw prompt and a context are its server's", function
   t.eq({ value.response, place.world.asked[2].body.raw }, { "middle", true })
   local text = place:post("/v1/completions", { model = "small", prompt = "a", suffix = "b" }):json()
   t.eq({ text.choices[1].text, place.world.asked[3].body.suffix }, { "middle", "b" })
+end)
+
+test("generate and completions: a model without a template for a hole gets the prompt of its family, raw", function(t)
+  local place <close> = serving(nil, function() return "middle" end, { models = { "codellama" } })
+  local value = place:post("/api/generate", { model = "codellama", stream = false, prompt = "a", suffix = "b",
+    options = { stop = { "x" } } }):json()
+  local body = place.world.asked[1].body
+  t.eq({ value.response, body.prompt, body.suffix, body.raw }, { "middle", "<PRE> a <SUF>b <MID>", nil, true })
+  t.eq(body.options.stop, { "x", "<EOT>", "<PRE>", "<SUF>", "<MID>" })
+  local text = place:post("/v1/completions", { model = "codellama", prompt = "a", suffix = "b", max_tokens = 5 }):json()
+  t.eq({ text.choices[1].text, place.world.asked[2].body.raw, text.usage.completion_tokens > 0 }, { "middle", true, true })
+  local streamed = place:post("/api/generate", { model = "codellama", prompt = "a", suffix = "b" }).body
+  t.eq({ place.world.asked[3].body.raw, streamed:find('"done":true', 1, true) ~= nil }, { true, true })
+end)
+
+test("a hole: of a client with an id the latest is filled, those before it end, and the slot is free", function(t)
+  local place <close> = serving(nil, function(q) return q.prompt == "a" and ("word "):rep(500) or "middle" end,
+    { tokens_per_second = 20 })
+  local function ask(prompt, id)
+    return http.request { method = "POST", url = place.server.url .. "/api/generate", headers = { ["X-Stoke-Session"] = id },
+      body = json.encode { model = "small", stream = false, prompt = prompt, suffix = "b" }, raise = false }:json()
+  end
+  local scope <close> = stoke.scope {}
+  local first
+  scope:spawn(function() first = ask("a", "editor-0000000000000001") end)
+  stoke.sleep(1)
+  local start = time.monotonic()
+  t.eq(ask("c", "editor-0000000000000001").response, "middle")
+  scope:wait()
+  t.ok(time.monotonic() - start < 1)
+  t.eq({ first.response, first.done }, { "", true })
 end)
 
 test("the odds of tokens come where they are asked for", function(t)

@@ -160,6 +160,10 @@ local function own_copy(self, hold)
   local values, last = {}, run.shared
   if run.shared > 0 then
     if not errors.check(self.engine:log_read(shared.JOURNALS, hold.id, run.shared, 1))[1] then
+      if shared.ENDED[run.state] then -- it was pruned there, and is begun again
+        errors.check(ships.forget(self.store, run))
+        return nil
+      end
       errors.raise("db", ("the engine has lost the end of the journal of run %s, which this host has"):format(hold.id),
         { hint = "stoke show ID here says how far it came; restore the engine, or cancel the run; where it was pruned, stoke prune "
           .. "here forgets it, too" })

@@ -97,9 +97,9 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---  some 16 MB in all: {} alone says that there are no more; so it is with outcomes, kv_watch and log_read
 ---@field outcomes fun(self, stream: string, group: string, from: integer, limit: integer): core.engine.outcome[]?, stoke.error? of
 ---  settled items
----@field rewind fun(self, stream: string, group: string, offset: integer): boolean?, stoke.error? the group reads again from
----  there: old
----  claims and outcomes from there on are void
+---@field rewind fun(self, stream: string, group: string, offset: integer): boolean?, stoke.error? the group reads on from
+---  there: old claims and outcomes from there on are void. Back: what stands before it stays as it is. Ahead (nothing from there on
+---  was tried): what is open before it is skipped, neither lent nor counted, but for what is lent at that moment
 ---@field revive fun(self, stream: string, group: string, ids?: string[]): integer?, stoke.error? dead items (nil: all) wait again,
 ---  their
 ---  tries counted from 0; how many

@@ -242,7 +242,8 @@ end
 
 -- ---- moving -----------------------------------------------------------------------------------------------------------------
 
---- Let a group do a stream again from an offset on. What it had done from there on is void, and so are claims that are out.
+--- Let a group do a stream again from an offset on. What it had done from there on is void, and so are claims that are out. Where
+--- it has tried nothing from there on yet, it goes ahead: what it has still to do before that is skipped, but for what is lent.
 ---@param stream string
 ---@param group string
 ---@param offset integer 1: all of it

@@ -27,7 +27,8 @@ M.LONGEST = 200
 ---@field at integer[] its offsets in the stages before
 
 ---@class stoke.pipeline.run
----@field before table<string, integer> items in front of each stage that are not settled
+---@field before table<string, integer> items in front of each stage that are not settled, as far as this process knows
+---@field moves integer rises with all that changes `before`: a look during which it rose tells of no one moment
 ---@field streams string[] of the stages
 local Run = {}
 Run.__index = Run
@@ -56,8 +57,24 @@ function M.look(queue, pipeline)
   return list
 end
 
+--- Look how many items stand before each stage, where others may work at them, too. What was put in, handed on or settled meanwhile
+--- may be in the picture or not: such a picture is not used, as here it is known better.
+---@return string|nil settled where nothing is left in the picture: what came of all items
 local function count(self)
-  for _, row in ipairs(M.look(self.queue, self.pipeline)) do self.before[row.stage] = row.waiting + row.lent end
+  local moves, left, settled = self.moves, false, {}
+  local rows = M.look(self.queue, self.pipeline)
+  if self.moves ~= moves then return nil end
+  for i, row in ipairs(rows) do
+    local before = row.waiting + row.lent
+    self.before[row.stage], left = before, left or before ~= 0
+    settled[i] = ("%d+%d"):format(row.done, row.dead)
+  end
+  return not left and table.concat(settled, " ") or nil
+end
+
+--- So many more items (fewer, below 0) stand before a stage.
+local function move(self, stage, n)
+  self.before[stage], self.moves = self.before[stage] + n, self.moves + 1
 end
 
 --- A pipeline that is about to work.
@@ -65,10 +82,11 @@ end
 ---@param queue stoke.queue
 ---@return stoke.pipeline.run
 function M.new(pipeline, queue)
-  local self = setmetatable({ pipeline = pipeline, queue = queue, before = {}, rooms = {}, moved = bells.new(), report = {},
+  local self = setmetatable({ pipeline = pipeline, queue = queue, before = {}, moves = 0, rooms = {}, moved = bells.new(),
     workers = {}, streams = {}, usage = { calls = 0, input_tokens = 0, output_tokens = 0, seconds = 0 } }, Run)
   for i, stage in ipairs(pipeline.stages) do
-    self.rooms[stage.name], self.streams[i] = bells.new(), M.stream(pipeline.name, stage.name)
+    self.before[stage.name], self.rooms[stage.name] = 0, bells.new()
+    self.streams[i] = M.stream(pipeline.name, stage.name)
   end
   self.rewinds = rewinds.new(queue, pipeline.name, pipeline.order)
   return self
@@ -105,7 +123,7 @@ end
 --- What is handed on stands before the next stage from now on, though it is there only when the item is settled.
 local function expect(self, index, out, sign)
   local after = out.publish and self.pipeline.stages[index + 1].name
-  if after then self.before[after] = self.before[after] + #out.publish * (sign or 1) end
+  if after then move(self, after, #out.publish * (sign or 1)) end
 end
 
 local function worker(self, index)
@@ -127,8 +145,7 @@ local function told(self, index)
   local name = pipeline.stages[index].name
   return function(item, state, detail)
     if state == "done" or state == "dead" then
-      local before = self.before
-      before[name] = before[name] - 1
+      move(self, name, -1)
       self.rooms[name]:ring()
       self.moved:ring()
     elseif state == "lost" and detail.publish then
@@ -158,7 +175,7 @@ function Run:put(given)
     items[i] = { id = one.id, key = one.key, value = { v = one.value, id = one.id, g = 0, at = {} } }
   end
   local new = self.queue:publish_all(M.stream(self.pipeline.name, first), items)
-  self.before[first] = (self.before[first] or 0) + new
+  move(self, first, new)
   return new
 end
 
@@ -171,15 +188,29 @@ local function is_empty(self)
   return true
 end
 
---- Watch what others do, and end where nothing is left.
+--- Wait until it is time for the next look; sooner, where nothing seems to be left.
+local function wait_for_look(self, ends)
+  local last = time.monotonic() + LOOK
+  repeat
+    self.moved:wait(math.max(last - time.monotonic(), TICK))
+  until last - time.monotonic() < TICK or ends and self.fed and is_empty(self)
+end
+
+--- Watch what others do, and end where nothing is left. An engine may tell of its streams one after another: an item that is handed
+--- on meanwhile, perhaps by another process, is then in none of them. So two looks end it, one begun after the other, with nothing
+--- settled between them: at the moment between them nothing was left.
 local function watch(self, ends)
+  local before
   while true do
-    count(self)
-    if ends and self.fed and is_empty(self) then break end
-    local last = time.monotonic() + LOOK
-    repeat
-      self.moved:wait(math.max(last - time.monotonic(), TICK))
-    until last - time.monotonic() < TICK or ends and self.fed and is_empty(self)
+    local settled = count(self)
+    if not (settled and ends and self.fed) then
+      before = nil
+      wait_for_look(self, ends)
+    elseif settled == before then
+      break
+    else
+      before = settled
+    end
   end
   for _, stage in ipairs(self.workers) do stage:stop() end
 end
@@ -197,6 +228,7 @@ end
 ---@param from integer
 function Run:rewind(stage, from)
   self.queue:rewind(M.stream(self.pipeline.name, stage), GROUP, from)
+  self.moves = self.moves + 1
   count(self)
 end
 

@@ -57,7 +57,7 @@ test("a schema that a newer stoke made is refused, and left alone", peers.REAL, 
   server:psql "UPDATE stoke.about SET version = 99"
   local e, err = engine.open(server.url)
   t.eq({ e, err.kind }, { nil, "db" })
-  t.match(err.message, "newer stoke: it is of version 99, this one knows up to 2")
+  t.match(err.message, "newer stoke: it is of version 99, this one knows up to 3")
   t.match(err.hint, "another database")
 end)
 
@@ -69,7 +69,7 @@ test("a schema of the first version is brought to this one, and nothing in it is
   end
   server:psql "ALTER TABLE stoke.groups DROP COLUMN held; UPDATE stoke.about SET version = 1; DROP FUNCTION stoke.renew"
   local e <close> = open(server.url)
-  t.eq(server:psql "SELECT version FROM stoke.about", "2")
+  t.eq(server:psql "SELECT version FROM stoke.about", "3")
   local claims = errors.check(e:claim { stream = "s", group = "g", n = 5, lease = 30, wait = 0, tries = 5 })
   t.eq({ #claims, errors.check(e:renew(claims, 30)) }, { 2, {} })
 end)

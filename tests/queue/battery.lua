@@ -11,6 +11,7 @@ require "battery.items"
 require "battery.settling"
 require "battery.back"
 require "battery.keys"
+require "battery.pipes"
 
 local M = { list = means.list, ground = means.ground }
 

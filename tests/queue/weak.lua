@@ -251,6 +251,25 @@ weakness("stands still once it was rewound", { battery = { "a group that had muc
   end, claim = function(e, _, q) return rewound[q.stream] and {} or e:claim(q) end }
 end)
 
+weakness("counts what it passed over as done", { battery = { "a group that is rewound ahead" } }, function()
+  return { streams = function(e)
+    local list, err = e:streams()
+    for _, one in ipairs(list or {}) do
+      for _, group in ipairs(one.groups) do group.done = one.last - group.waiting - group.lent - group.dead end
+    end
+    return list, err
+  end }
+end)
+
+weakness("passes over what waits where it goes back", { battery = { "a group that is rewound back" } }, function()
+  return { rewind = function(e, _, stream, group, offset)
+    for _, claim in ipairs(e:claim { stream = stream, group = group, n = 100, lease = 30, wait = 0, tries = 5 }) do
+      e:settle { { claim = claim, state = "done" } }
+    end
+    return e:rewind(stream, group, offset)
+  end }
+end)
+
 weakness("brings nothing back", { battery = { "dead letters are brought back" } }, function()
   return { revive = function() return 0 end }
 end)

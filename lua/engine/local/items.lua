@@ -412,12 +412,18 @@ local KEPT <const> = [[
 SELECT coalesce((SELECT min("offset") FROM items WHERE stream=?1 AND "offset">=?2 AND value IS NOT NULL),
   (SELECT last+1 FROM streams WHERE id=?1))]]
 
+local TRIED <const> = 'SELECT EXISTS (SELECT 1 FROM work WHERE grp=? AND "offset">=? AND tries>0)'
+local SKIP <const> = [[
+DELETE FROM work WHERE grp=? AND "offset"<? AND state<2 AND NOT (state=0 AND fence>0 AND due>?)]]
+
+--- Where nothing from the offset on was tried, the group goes ahead: what is open before it is skipped, but for what is lent now.
 ---@param turn core.engine.turn
 ---@param about { stream: string, group: string, offset: integer }
 ---@return true
 local function rewind(turn, about)
   local group = group_of(turn, about.stream, about.group)
   local next = turn:rows(KEPT, { group.stream, about.offset })[1][1]
+  if turn:rows(TRIED, { group.id, about.offset })[1][1] == 0 then turn:add(SKIP, group.id, about.offset, wall()) end
   local gone = turn:rows('DELETE FROM work WHERE grp=? AND "offset">=? RETURNING state', { group.id, about.offset })
   local counts = { [DONE] = 0, [DEAD] = 0, [OPEN] = 0, [BEHIND] = 0 }
   for _, row in ipairs(gone) do counts[row[1]] = counts[row[1]] + 1 end

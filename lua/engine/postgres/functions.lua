@@ -223,17 +223,21 @@ END $$]],
   "COMMENT ON FUNCTION stoke.settle IS 'Settle claims, and publish what they hand over, in one step; false: the claim is void'",
 
   [[CREATE OR REPLACE FUNCTION stoke.rewind(stream_name text, group_name text, to_seq bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE of integer := stoke.group_of(stream_name, group_name, to_seq); gone bigint;
+DECLARE of integer := stoke.group_of(stream_name, group_name, to_seq);
+  ahead boolean; gone bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(1937010539, of);
-  DELETE FROM stoke.work WHERE grp = of AND seq >= to_seq;
+  ahead := NOT EXISTS (SELECT 1 FROM stoke.work WHERE grp = of AND seq >= to_seq AND tries > 0);
+  DELETE FROM stoke.work WHERE grp = of AND (seq >= to_seq OR
+    ahead AND state < 'done' AND NOT (state = 'lent' AND due > clock_timestamp()));
   GET DIAGNOSTICS gone = ROW_COUNT;
   UPDATE stoke.groups g SET cursor = least(greatest(to_seq - 1, 0), (SELECT s.last FROM stoke.streams s WHERE s.id = g.stream)),
     opened = opened - gone, held = NULL WHERE g.id = of;
   PERFORM stoke.promote(of, (SELECT array_agg(DISTINCT key) FROM stoke.work
     WHERE grp = of AND key IS NOT NULL AND state < 'done' AND state = 'behind'));
 END $$]],
-  "COMMENT ON FUNCTION stoke.rewind IS 'The group reads again from there: claims and outcomes from there on are void'",
+  "COMMENT ON FUNCTION stoke.rewind IS 'The group reads on from there: claims and outcomes from there on are void. Where nothing \z
+    from there on was tried, it goes ahead: what is open before it is skipped, but for what is lent'",
 
   [[CREATE OR REPLACE FUNCTION stoke.revive(stream_name text, group_name text, ids text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE of integer := stoke.group_of(stream_name, group_name, 1); from_stream integer; back bigint[]; names text[];

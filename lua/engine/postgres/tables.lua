@@ -3,7 +3,7 @@
 local M = {}
 
 --- Of the tables and functions. An older schema is brought to it, a newer one refused.
-M.VERSION = 2
+M.VERSION = 3
 
 local HELD <const> = [[COMMENT ON COLUMN stoke.groups.held IS 'Until then nobody counts again how many items stand behind others:
 it were too many to open more']]
@@ -161,7 +161,7 @@ FROM stoke.work w JOIN stoke.groups g ON g.id = w.grp JOIN stoke.streams s ON s.
 table.move(ALSO, 1, #ALSO, #M.FIRST + 1, M.FIRST)
 
 --- What brings the tables of a version to those of the next; the functions are made anew besides.
-M.NEXT = { { "ALTER TABLE stoke.groups ADD COLUMN IF NOT EXISTS held timestamptz", HELD } }
+M.NEXT = { { "ALTER TABLE stoke.groups ADD COLUMN IF NOT EXISTS held timestamptz", HELD }, {} }
 table.move(ALSO, 1, #ALSO, #M.NEXT[1] + 1, M.NEXT[1])
 
 return M

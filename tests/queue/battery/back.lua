@@ -43,6 +43,62 @@ behaviour("a group that had much before it is rewound and goes on at once", func
   waiting:cancel()
 end)
 
+--- What a stream's only group counts: waiting, lent, done, dead.
+local function counts(g, s)
+  for _, one in ipairs(errors.check(g.e:streams())) do
+    local group = one.groups[1]
+    if one.stream == s then return { group.waiting, group.lent, group.done, group.dead } end
+  end
+end
+
+behaviour("a group that is rewound ahead goes on there: what it passes over is neither lent nor counted, and can be gone back to",
+  function(g)
+    local s, list = g.name "s", { item("1", "k"), item("2", "k") }
+    for i = 3, 30 do list[i] = item(tostring(i)) end
+    errors.check(g.e:publish(s, list))
+    local offsets = {}
+    for i, one in ipairs(errors.check(g.e:read(s, 1, 30))) do offsets[i] = one.offset end
+    local claims = g:claims(s, 3)
+    want("the second of the key waits", ids_of(claims), { "1", "3", "4" })
+    table.sort(claims, function(a, b) return a.offset < b.offset end)
+    g:settle(claims[2], "done")
+    g:settle(claims[3], "again", { delay = g.short / 2 })
+    errors.check(g.e:rewind(s, "g", offsets[20]))
+    want("waiting, lent, done, dead", counts(g, s), { 11, 1, 1, 0 })
+    want("what was lent is settled", g:settle(claims[1], "done"), true)
+    local rest = g:claims(s, 11)
+    for _, claim in ipairs(rest) do want("from there on, and no other", claim.offset >= offsets[20], true) end
+    g:nothing("the others are passed over", s)
+    for _, claim in ipairs(rest) do g:settle(claim, "done") end
+    want("at the end", counts(g, s), { 0, 0, 13, 0 })
+    want("outcomes", #g:outcomes(s), 13)
+    errors.check(g.e:rewind(s, "g", offsets[1]))
+    want("all of them, the second of the key later", #g:claims(s, 29), 29)
+  end)
+
+behaviour("a group that is rewound beyond the end goes on with what is published then", function(g)
+  local s = g.name "s"
+  g:publish(s, "1", "2", "3")
+  errors.check(g.e:rewind(s, "g", errors.check(g.e:read(s, 1, 3))[3].offset + 1000))
+  g:nothing("all are passed over", s)
+  g:publish(s, "4")
+  want("the next one", g:one(s).id, "4")
+end)
+
+behaviour("a group that is rewound back leaves what waits before that as it is", function(g)
+  local s = g.name "s"
+  g:publish(s, "1", "2", "3", "4")
+  local claims = g:claims(s, 4)
+  table.sort(claims, function(a, b) return a.offset < b.offset end)
+  for i, claim in ipairs(claims) do g:settle(claim, i == 1 and "again" or "done") end
+  errors.check(g.e:rewind(s, "g", claims[3].offset))
+  want("waiting, lent, done, dead", counts(g, s), { 3, 0, 1, 0 })
+  local again = g:claims(s, 3)
+  want("the one that waited, and those from there on", ids_of(again), { "1", "3", "4" })
+  table.sort(again, function(a, b) return a.offset < b.offset end)
+  want("its tries are counted on", { again[1].try, again[2].try }, { 2, 1 })
+end)
+
 behaviour("dead letters are brought back, all or some, and tried from the beginning", function(g)
   local s = g.name "s"
   g:publish(s, item("1", "k"), "2", item("3", "k"))

@@ -52,7 +52,7 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---@field alone? true its lease has run out twice, so it is lent alone
 
 ---@class core.engine.settlement
----@field claim core.engine.claim only stream, group, offset, key and fence are looked at
+---@field claim core.engine.claim only stream, group, offset, id, key and fence are looked at
 ---@field state "done"|"again"|"dead"|"back" again: lent again, after `delay`; back: handed back unread, and the try is not counted
 ---@field value? string bytes: the outcome
 ---@field reason? string

@@ -30,6 +30,8 @@ M.AGAIN = 0.02
 M.SLOW = 0.1
 --- Seconds that a claim whose time is up may still take to learn what is there.
 M.SYNC = 10
+--- Entries of a list in one record at most: logs bound what stands beside a value (NATS: 64 KB).
+M.LIST = 1000
 
 ---@class core.engine.group
 ---@field stream string
@@ -184,6 +186,20 @@ local function give_back(self, claims)
   if list[1] then tasks.spawn(function() self:settle(list) end, { system = true, name = "queue" }) end
 end
 
+--- Write a list as records of M.LIST entries.
+---@param list any[]
+---@param record_of fun(part: any[]): table
+---@return table[]|nil written
+---@return stoke.error|nil err
+function Group:write_list(list, record_of)
+  local writes = {}
+  for first = 1, #list, M.LIST do
+    local part = table.move(list, first, math.min(first + M.LIST - 1, #list), 1, {})
+    writes[#writes + 1] = { record = record_of(part) }
+  end
+  return self:write(writes)
+end
+
 --- Nobody waits for a record of ours any more: what it was given goes back.
 function Group:leave(expected)
   expected.left = true
@@ -320,10 +336,12 @@ end
 function Group:renew(claims, lease)
   local list = {}
   for i, c in ipairs(claims) do list[i] = { c.offset, c.fence } end
-  local written, err = self:write { { record = { op = "renew", claims = list, lease = lease } } }
+  local written, err = self:write_list(list, function(part) return { op = "renew", claims = part, lease = lease } end)
   if not written then return nil, err end
   local lost = {}
-  for i, at in ipairs(written[1].result) do lost[i] = claims[at] end
+  for i, w in ipairs(written) do
+    for _, at in ipairs(w.result) do lost[#lost + 1] = claims[(i - 1) * M.LIST + at] end
+  end
   return lost
 end
 
@@ -331,40 +349,45 @@ end
 
 local SETTLED = { done = true, dead = true }
 
---- A settlement as a record, and its bytes: the outcome's value, then the values that are handed over.
+--- What an item hands over: a list without values, as text, and the values.
+local function hands_of(publish)
+  local list, values = {}, {}
+  for i, p in ipairs(publish) do
+    list[i], values[i] = { stream = p.stream, id = p.id, key = p.key, v = p.v, size = #p.value }, p.value
+  end
+  return json.encode(list), table.concat(values)
+end
+
+--- A settlement as a record, and its bytes: the outcome's value, the reason, the list of what is handed over, and the values of
+--- that. How long the first three are is in the record.
 local function record_of(self, s)
   local c = s.claim
-  local item = self.machine.open[c.offset]
-  local record = { op = "settle", offset = c.offset, fence = c.fence, state = s.state, reason = s.reason, delay = s.delay or 0 }
+  local record = { op = "settle", offset = c.offset, fence = c.fence, state = s.state, delay = s.delay or 0 }
   local w = { record = record }
   if not SETTLED[s.state] then return w end
+  local item, hands, values = self.machine.open[c.offset], nil, nil
+  if s.publish and s.publish[1] then hands, values = hands_of(s.publish) end
   record.id, record.key, record.try = c.id, item.key, item.try
-  local parts = { s.value or "" }
-  record.value = s.value and #s.value or nil
-  if s.publish and s.publish[1] then
-    record.hands = {}
-    for i, p in ipairs(s.publish) do
-      record.hands[i] = { stream = p.stream, id = p.id, key = p.key, v = p.v, size = #p.value }
-      parts[i + 1] = p.value
-    end
-  end
-  w.outcome, w.data = c.offset, table.concat(parts)
+  record.value, record.reason, record.hands = s.value and #s.value or nil, s.reason and #s.reason or nil, hands and #hands or nil
+  w.outcome, w.data = c.offset, table.concat { s.value or "", s.reason or "", hands or "", values or "" }
   return w
 end
 
 --- An outcome, from its record and bytes.
 ---@return core.engine.outcome
 function M.outcome(record, data)
+  local at = record.value or 0
   return { offset = record.offset, id = record.id, key = record.key, state = record.state, tries = record.try,
-    value = record.value and data:sub(1, record.value) or nil, reason = record.reason }
+    value = record.value and data:sub(1, at) or nil, reason = record.reason and data:sub(at + 1, at + record.reason) or nil }
 end
 
 --- Publish what a record hands over. Known ids are no error: somebody may have begun.
 ---@return boolean|nil
 ---@return stoke.error|nil err
 function Group:publish_of(record, data)
-  local order, by, at = {}, {}, (record.value or 0) + 1
-  for _, h in ipairs(record.hands) do
+  local order, by, first = {}, {}, (record.value or 0) + (record.reason or 0) + 1
+  local at = first + record.hands
+  for _, h in ipairs(json.decode(data:sub(first, at - 1))) do
     if not by[h.stream] then
       by[h.stream] = {}
       order[#order + 1] = h.stream
@@ -397,8 +420,7 @@ local function publish_all(self, writes, good)
       offsets[#offsets + 1] = w.record.offset
     end
   end
-  if offsets[1] then return self:write { { record = { op = "handed", offsets = offsets } } } end
-  return true
+  return self:write_list(offsets, function(part) return { op = "handed", offsets = part } end)
 end
 
 --- As core.engine's settle, of claims of this group.

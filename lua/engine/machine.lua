@@ -44,6 +44,9 @@ M.AHEAD, M.WINDOW = 2000, 10000
 ---@field dead table<integer, { key?: string, size: integer }>
 ---@field count table<string, integer> open items by their state
 ---@field done integer settled as done
+---@field last_done integer none behind it is done
+---@field rewinds integer how often it was rewound
+---@field rewound { to: integer, seq: integer }[] the rewinds that no later one has made void: both numbers grow
 ---@field began boolean
 local Machine = {}
 Machine.__index = Machine
@@ -224,7 +227,7 @@ local function finish(self, item, state)
   if state == "dead" then
     self.dead[item.offset] = { key = item.key, size = item.size }
   else
-    self.done = self.done + 1
+    self.done, self.last_done = self.done + 1, math.max(self.last_done, item.offset)
   end
   remove(self, item)
 end
@@ -269,11 +272,25 @@ function apply.renew(self, record, _, time)
   return lost
 end
 
---- The group goes on from an offset: back, or ahead, over items that no claim has known.
-function apply.rewind(self, record)
-  local rest = {}
+--- Is no item from an offset on done, dead, or tried?
+local function is_ahead(self, to)
+  if self.last_done >= to then return false end
+  for offset in next, self.dead do
+    if offset >= to then return false end
+  end
   for offset, item in next, self.open do
-    if offset < record.to and offset <= self.seen then rest[#rest + 1] = item end
+    if offset >= to and item.try > 0 then return false end
+  end
+  return true
+end
+
+--- The group goes on from an offset. Back: what is open before it stays as it is. Ahead: that is skipped, except for what is out,
+--- lent or being handed over. `done`: how many are done before it; nil where none is behind.
+function apply.rewind(self, record, seq)
+  local rest, ahead = {}, is_ahead(self, record.to)
+  for offset, item in next, self.open do
+    local stays = not ahead or item.state == "lent" or item.state == "hand"
+    if offset < record.to and offset <= self.seen and stays then rest[#rest + 1] = item end
   end
   table.sort(rest, function(a, b) return a.offset < b.offset end)
   clear(self)
@@ -285,9 +302,12 @@ function apply.rewind(self, record)
   for offset in next, self.dead do
     if offset >= record.to then self.dead[offset] = nil end
   end
-  self.done = record.done
+  self.done, self.last_done = record.done or self.done, math.min(self.last_done, record.to - 1)
   self.from = math.min(self.from, record.to)
   self.seen, self.loaded = record.to - 1, record.to - 1
+  local rewound = self.rewound
+  while rewound[1] and rewound[#rewound].to >= record.to do rewound[#rewound] = nil end
+  rewound[#rewound + 1] = { to = record.to, seq = seq }
   self.rewinds = self.rewinds + 1
   return true
 end
@@ -329,6 +349,17 @@ end
 
 -- ---- what can be asked --------------------------------------------------------------------------------------------------
 
+--- Does an outcome still stand, or has a rewind made it void?
+---@param offset integer of its item
+---@param seq integer its place in the log
+function Machine:stands(offset, seq)
+  local rewound = self.rewound
+  for i = #rewound, 1, -1 do
+    if rewound[i].to <= offset then return seq > rewound[i].seq end
+  end
+  return true
+end
+
 --- May a claim now be given something?
 ---@param time number
 ---@return boolean
@@ -362,7 +393,7 @@ function Machine:picture()
   table.sort(open, function(a, b) return a.o < b.o end)
   table.sort(dead, function(a, b) return a.o < b.o end)
   return { from = self.from, seen = self.seen, time = self.time, done = self.done, rewinds = self.rewinds,
-    open = open, dead = dead }
+    rewound = self.rewound, last_done = self.last_done, open = open, dead = dead }
 end
 
 --- A machine at the beginning of its log, or behind where a picture was taken.
@@ -370,11 +401,12 @@ end
 ---@return core.engine.machine
 function M.new(picture)
   local self = setmetatable({ from = 1, seen = 0, loaded = 0, time = 0, dead = {}, done = 0, rewinds = 0,
-    began = picture ~= nil }, Machine)
+    rewound = {}, last_done = 0, began = picture ~= nil }, Machine)
   clear(self)
   if not picture then return self end
   self.from, self.seen, self.time, self.done = picture.from, picture.seen, picture.time, picture.done
-  self.loaded, self.rewinds = picture.seen, picture.rewinds
+  self.loaded, self.rewinds, self.last_done = picture.seen, picture.rewinds, picture.last_done
+  for i, r in ipairs(picture.rewound) do self.rewound[i] = r end
   for _, p in ipairs(picture.open) do
     place(self, { offset = p.o, key = p.k, size = p.z, try = p.t, fence = p.f, was = p.w, at = p.a }, p.s, p.d)
   end

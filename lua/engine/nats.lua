@@ -252,6 +252,7 @@ function Engine:outcomes(stream, group, from, limit)
     if not found then return nil, err end
     for _, m in ipairs(found) do
       local record = bytes < shared.BYTES and m and groups.read(m.meta)
+      if record and not g.machine:stands(record.offset, m.seq) then record = nil end
       if record then
         list[#list + 1], bytes = shared.outcome(record, m.data), bytes + #m.data
       end
@@ -261,25 +262,32 @@ function Engine:outcomes(stream, group, from, limit)
   return list
 end
 
---- Items that were settled as done before an offset.
+--- Items before an offset that are done. They are counted by their outcomes: those that a rewind has skipped have none.
 local function done_before(self, g, to)
-  local machine = g.machine
-  local seen, err = each_message(self, g.items, machine.from, math.huge, false, function(m, record)
-    return m.seq < to and not record.gone and not machine.open[m.seq] and not machine.dead[m.seq] and true or nil
+  local machine, is_done, count = g.machine, {}, 0
+  local ok, err = each_message(self, g.log, 1, math.huge, false, function(m, record)
+    local offset = record.offset
+    if record.op ~= "settle" or record.state ~= "done" or offset >= to or is_done[offset] then return end
+    if machine.open[offset] or machine.dead[offset] or not machine:stands(offset, m.seq) then return end
+    is_done[offset], count = true, count + 1
   end)
-  return seen and #seen, err
+  return ok and count, err
 end
 
 function Engine:rewind(stream, group, offset)
   local g, err = group_of(self, stream, group, true)
   if not g then return nil, err end
-  local ok
+  local ok, items
   ok, err = g:catch_up()
-  local done
-  if ok then done, err = done_before(self, g, offset) end
-  if not done then return nil, err end
+  if ok then items, err = self.jet:info(g.items) end
+  if not items then return nil, err end
+  local to, done = math.min(offset, items.state.last_seq + 1), nil
+  if to <= g.machine.last_done then
+    done, err = done_before(self, g, to)
+    if not done then return nil, err end
+  end
   local written
-  written, err = g:write { { record = { op = "rewind", to = offset, done = done } } }
+  written, err = g:write { { record = { op = "rewind", to = to, done = done } } }
   if not written then return nil, err end
   return true
 end
@@ -308,10 +316,10 @@ function Engine:revive(stream, group, ids)
   ok, err = g:catch_up()
   if ok then offsets, err = offsets_of(self, g, stream, ids) end
   if not offsets then return nil, err end
-  if not offsets[1] then return 0 end
-  local written
-  written, err = g:write { { record = { op = "revive", offsets = offsets } } }
-  return written and written[1].result, err
+  local written, count = nil, 0
+  written, err = g:write_list(offsets, function(part) return { op = "revive", offsets = part } end)
+  for _, w in ipairs(written or {}) do count = count + w.result end
+  return written and count, err
 end
 
 -- ---- all streams --------------------------------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ M.Item = Item
 
 --- Its own claim is what settling looks at: not the value, which may be large.
 local function item_of(reader, claim)
-  local own = { stream = claim.stream, group = claim.group, offset = claim.offset, key = claim.key, fence = claim.fence }
+  local own = { stream = claim.stream, group = claim.group, offset = claim.offset, id = claim.id, key = claim.key,
+    fence = claim.fence }
   return setmetatable({ stream = own.stream, id = claim.id, key = own.key, offset = own.offset, try = claim.try,
     value = words.decode("item %s of the stream %s", claim.value, claim.v, claim.id, claim.stream), claim = own,
     reader = reader }, Item)

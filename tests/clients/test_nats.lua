@@ -288,6 +288,76 @@ test("nats: a stream that another host is still making is waited for", REAL, fun
   t.eq(#b:read("jobs", 1, 10), 4)
 end)
 
+test("nats: a stream is made although its subjects were another's a moment ago", REAL, function(t)
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e.jet:api("STREAM.CREATE.other", { name = "other", subjects = { "stoke.i.jobs.>" } }))
+  local task = stoke.spawn(function() return e:publish("jobs", items(1, 1)) end)
+  stoke.sleep(0.3)
+  t.ok(e.jet:api "STREAM.DELETE.other")
+  t.eq(task:await(), { true })
+end)
+
+test("nats: outcomes and dead letters of a script's queue have their ids", REAL, function(t)
+  local server <close> = nats.start(t)
+  local q <close> = stoke.queue(server.url)
+  q:publish("jobs", nil, "good", 1)
+  q:publish("jobs", nil, "bad", 2)
+  local reader <close> = q:consume("jobs", "g")
+  t.ok(reader:take(5):ack())
+  t.ok(reader:take(5):dead "no")
+  local list = {}
+  for one in q:outcomes("jobs", "g") do list[#list + 1] = { one.id, one.state } end
+  t.eq(list, { { "good", "done" }, { "bad", "dead" } })
+end)
+
+test("nats: who goes ahead skips what was read ahead, and counts it nowhere", { real = true, timeout = 60 }, function(t)
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e:publish("jobs", items(1, 3000)))
+  t.eq(e:settle(all(claim(e, 1))), { true })
+  local out = claim(e, 2)
+  t.eq(e:settle(all({ out[2] }, "again")), { true })
+  local function counts()
+    local g = e:streams()[1].groups[1]
+    return { g.waiting, g.lent, g.done, g.dead }
+  end
+  t.ok(e:rewind("jobs", "g", 2000))
+  t.eq(counts(), { 1001, 1, 1, 0 })
+  t.eq(e:settle(all { out[1] }), { true })
+  local n = 0
+  repeat
+    local some = claim(e, 1000, { wait = 0.5 })
+    for _, c in ipairs(some) do t.ok(c.offset >= 2000, c.offset) end
+    t.ok(e:settle(all(some)))
+    n = n + #some
+  until not some[1]
+  t.eq({ n, counts() }, { 1001, { 0, 0, 1003, 0 } })
+  t.ok(e:rewind("jobs", "g", 2500))
+  t.eq(counts(), { 501, 0, 502, 0 })
+  t.ok(e:rewind("jobs", "g", 2))
+  t.ok(e:rewind("jobs", "g", 9999)) -- behind the last one
+  t.eq({ counts(), #e:outcomes("jobs", "g", 1, 5000) }, { { 0, 0, 1, 0 }, 1 })
+  t.ok(e:publish("jobs", items(3001, 3001)))
+  t.eq(claim(e, 5)[1].id, "n3001")
+end)
+
+test("nats: 13,000 claims are renewed, and 13,000 dead letters revived", { real = true, timeout = 60 }, function(t)
+  local server <close> = nats.start(t)
+  local e <close> = engine.open(server.url, {})
+  t.ok(e:publish("jobs", items(1, 13000)))
+  local claims = {}
+  while #claims < 13000 do
+    local some = claim(e, 1000, { lease = 60 })
+    table.move(some, 1, #some, #claims + 1, claims)
+  end
+  t.eq(e:settle(all({ claims[1500] }, "done")), { true })
+  local lost = assert(e:renew(claims, 60))
+  t.eq({ #lost, lost[1].id }, { 1, claims[1500].id })
+  for first = 1, 13000, 1000 do t.ok(e:settle(all(table.move(claims, first, first + 999, 1, {}), "dead"))) end
+  t.eq(e:revive("jobs", "g"), 12999)
+end)
+
 test("nats: a server without room says so", REAL, function(t)
   local server <close> = nats.start(t, "")
   server:kill()

@@ -157,9 +157,43 @@ end)
 test("machine: a rewind of 100,000 items of one key is over before anybody misses this host", { timeout = 10 }, function(t)
   local m = began()
   for offset = 1, 100000 do m:item(offset, "hot", 1) end
-  claim(m, 2, 0)
+  m:item(100001, nil, 1)
+  t.eq(offsets(claim(m, 2, 0)), { 1, 100001 })
   m:apply({ op = "rewind", to = 50000, done = 0 }, 3, 0)
   t.eq({ m.count.lent, m.count.blocked }, { 1, 49998 })
+end)
+
+test("machine: a rewind ahead skips what is open before, except for what is out; only outcomes after a rewind stand", function(t)
+  local m = began("a", "a", false, false, "b")
+  claim(m, 2, 0) -- 1, 3, 4, 5
+  settle(m, 3, 0, 3, 2, "done")
+  settle(m, 4, 0, 4, 2, "again")
+  settle(m, 5, 0, 5, 2, "dead")
+  t.eq({ m:lendable(0) }, { true })
+  m:apply({ op = "rewind", to = 9 }, 6, 0)
+  t.eq({ m.count.lent, m.count.ready, m.count.blocked, m.done }, { 1, 0, 0, 1 })
+  t.ok(m.dead[5])
+  for offset = 6, 9 do m:item(offset, "a", 1) end
+  t.eq(offsets(claim(m, 7, 1)), {}) -- the first of its key is out
+  t.eq(settle(m, 8, 1, 1, 2, "done"), true)
+  t.eq(offsets(claim(m, 9, 1)), { 9 })
+  t.eq({ m:stands(3, 3), m:stands(9, 5), m:stands(9, 10) }, { true, false, true })
+  m = machine.new(m:picture())
+  m:apply({ op = "rewind", to = 2, done = 1 }, 10, 1)
+  t.eq({ m.from, m.done, m.last_done }, { 1, 1, 1 })
+  t.eq({ m:stands(1, 8), m:stands(3, 3), m:stands(9, 10), m:stands(3, 11) }, { true, false, false, true })
+  t.eq(#m.rewound, 1)
+end)
+
+test("machine: a rewind back leaves what is open before as it is", function(t)
+  local m = began("a", "a", false)
+  claim(m, 2, 0) -- 1, 3
+  settle(m, 3, 0, 1, 2, "again")
+  settle(m, 4, 0, 3, 2, "done")
+  m:apply({ op = "rewind", to = 3, done = 0 }, 5, 0)
+  t.eq({ m.count.ready, m.count.blocked, m.done, m.last_done }, { 1, 1, 0, 2 })
+  m:item(3, nil, 1)
+  t.eq(offsets(claim(m, 6, 0)), { 1, 3 })
 end)
 
 -- ---- any log ----------------------------------------------------------------------------------------------------------------

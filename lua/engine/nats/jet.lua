@@ -127,6 +127,7 @@ end
 -- Error codes of JetStream that say something to us.
 local CODES = {
   [10071] = "conflict", [10059] = "no stream", [10014] = "no consumer", [10037] = "no message", [10058] = "exists",
+  [10065] = "overlap",
 }
 local FULL = { [10002] = true, [10023] = true, [10028] = true, [10047] = true, [10077] = true, [10054] = true }
 
@@ -193,8 +194,16 @@ function Jet:stream(name, subjects, about, more)
     discard = "new", num_replicas = self.replicas, allow_direct = true, max_consumers = -1, max_msgs = -1, max_bytes = -1,
     duplicate_window = 120 * 1000000000 }
   for key, value in next, more or {} do config[key] = value end
-  local made, err = self:api("STREAM.CREATE." .. name, config)
-  if not made and err ~= "exists" then return nil, M.problem(err, "cannot make a stream") end
+  local last = monotonic() + M.ANSWER
+  while true do
+    local made, err = self:api("STREAM.CREATE." .. name, config)
+    if made or err == "exists" then break end
+    -- a stream that another host is just making is told as one of the same subjects before it is there
+    if err ~= "overlap" or monotonic() > last then return nil, M.problem(err, "cannot make the stream " .. name) end
+    local ok
+    ok, err = self:pause(0.05)
+    if not ok then return nil, err end
+  end
   self.known[name] = true
   return true
 end

@@ -138,6 +138,22 @@ behaviour("a dead letter is told with its reason, and not lent again", function(
   want("the outcome", { dead.id, dead.key, dead.state, dead.reason, dead.tries }, { "1", "k", "dead", "nobody lives there", 1 })
 end)
 
+behaviour("a reason may be as long as a letter, and an item may hand over thousands", function(g)
+  local s, to, list = g.name "s", g.name "to", {}
+  g:publish(s, "1", "2")
+  local claims = g:claims(s, 2)
+  for i = 1, 3000 do list[i] = { stream = to, id = ("a part of item 1, number %d"):format(i), value = tostring(i), v = 1 } end
+  want("handed over", g:settle(claims[1], "done", { value = "parts", publish = list }), true)
+  local parts = errors.check(g.e:read(to, 1, 3000))
+  want("all of them", { #parts, parts[3000].id, parts[3000].value }, { 3000, list[3000].id, "3000" })
+  local reason = ("no "):rep(40000)
+  want("dead", g:settle(claims[2], "dead", { reason = reason, value = "v" }), true)
+  local outcomes = g:outcomes(s)
+  want("the first", { outcomes[1].id, outcomes[1].value, outcomes[1].reason }, { "1", "parts" })
+  want("the second", { outcomes[2].id, outcomes[2].value }, { "2", "v" })
+  ok("the whole reason", outcomes[2].reason == reason)
+end)
+
 behaviour("an item whose lease runs out at each of its tries is a dead letter: its readers may have died of it", function(g)
   local s = g.name "s"
   g:publish(s, "poison", "fine")

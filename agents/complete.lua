@@ -2,11 +2,16 @@
 -- complete.lua: completion in an editor, the whole pipeline: what is taken in as context, which model is asked, what is made of its
 -- answer. Change this file while the editor runs: what it says holds from the next key on.
 --
+-- As a script it completes one place of a file.
+--
 -- Needs: an Ollama with a model that fills holes (stoke pull qwen2.5-coder:1.5b).
 -- Try:   stoke lsp agents/complete.lua              # what an editor is told to start (guide: Completion in an editor)
+--        stoke agents/complete.lua town.lua --line 12  # what it would write at the end of that line
 --        COMPLETE_MODEL=starcoder2:3b stoke lsp agents/complete.lua
 --        COMPLETE_MODEL=qwen2.5:3b COMPLETE_FAMILY=qwen2.5-coder stoke lsp agents/complete.lua --sim
 
+local stoke = require "stoke"
+local args = require "stoke.args"
 local fim = require "stoke.fim"
 local place = require "stoke.fim.place"
 
@@ -50,5 +55,26 @@ function M.complete(q)
   done.text = tidy(q, done.text)
   return done
 end
+
+local SPEC = {
+  name = "complete.lua", summary = "Complete a file at a place, as an editor would ask for it.",
+  examples = { { "complete.lua town.lua --line 12", "at the end of line 12" },
+               { "complete.lua town.lua", "at the end of the file" } },
+  options = { { "line", short = "l", type = "integer", help = "at the end of this line; without it at the end of the file" } },
+  positionals = { { "file", help = "the file" } },
+}
+
+stoke.main(function(argv)
+  local a = args.parse(SPEC, argv)
+  local text, at, number = stoke.fs.read(a.file), nil, 0
+  for stop in text:gmatch "()\n" do
+    number = number + 1
+    if number == a.line then at = stop end
+  end
+  at = at or #text + 1
+  local done = M.complete { prefix = text:sub(1, at - 1), suffix = text:sub(at), path = a.file,
+    language = place.language(a.file) }
+  print(type(done) == "table" and done.text or done)
+end)
 
 return M

@@ -48,7 +48,8 @@ local WORDS = {
   ["race_models.lua"] = { "Hi", "m", "n" }, ["research.lua"] = { "Why?" }, ["review.lua"] = { "README.md" },
   ["ledger.lua"] = { "tests/agents/ledger/acme.txt", "--store", ":memory:" }, ["summarize.lua"] = { "README.md" },
   ["tutor.lua"] = { "Ada", "Hi", "--store", ":memory:" }, ["town.lua"] = { "--file", "" },
-  ["triage.lua"] = { "Hi" }, ["tinker.lua"] = { "tests/agents/tinker/clerk.lua" },
+  ["triage.lua"] = { "Hi" }, ["complete.lua"] = { "agents/hello.lua", "--line", "20" },
+  ["tinker.lua"] = { "tests/agents/tinker/clerk.lua" },
 }
 
 -- All at once: they mostly wait.

@@ -7,7 +7,7 @@ local PROGRAM = (os.getenv "STOKE_BUILD" or "build") .. "/embedding"
 test("embedding: an agent in a C program answers as it goes, and uses its tools", { real = true }, function(t)
   local r = proc.run { argv = { PROGRAM, "--sim", "What is 17 * 23?" }, timeout = 60 }
   t.eq(r.code, 0)
-  t.match(r.stdout, '"calculator".*391')
+  t.match(r.stdout:gsub('""', ""), '"calculator.*391') -- its answer comes in pieces, which are as they come
   t.match(r.stdout, '"tool_calls":1')
 end)
 

@@ -24,8 +24,20 @@ local M = {}
 
 ---@class core.queue.held an item of stdlib/queue/items.lua
 ---@field claim core.engine.claim
+---@field try integer
 ---@field read? true somebody has seen it; else it goes back as it came
+---@field spent? true it is lent for the last time: given back by who has seen it, it is dead
 ---@field lost? true nobody has it any more; set here
+
+--- What becomes of an item whose reader ends, of its own or by an error.
+---@param item core.queue.held
+---@return "back"|"again"|"dead" state
+---@return string|nil reason
+function M.left(item)
+  if not item.read then return "back" end
+  if item.spent then return "dead", ("its reader was closed at try %d"):format(item.try) end
+  return "again", "its reader was closed"
+end
 
 --- The stream's source.
 ---@class core.queue
@@ -48,7 +60,8 @@ function Queue:close()
   if not own then return end
   local list = {}
   for item in next, self.held do
-    list[#list + 1] = { claim = item.claim, state = item.read and "again" or "back", reason = "its reader was closed" }
+    local state, reason = M.left(item)
+    list[#list + 1] = { claim = item.claim, state = state, reason = reason }
     item.lost = true
   end
   self.held = {}

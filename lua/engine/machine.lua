@@ -204,7 +204,7 @@ function apply.claim(self, record, seq, time)
     pop(ready)
     if current then
       local alone = suspect(item)
-      local spent = item.try >= record.tries
+      local spent = item.was == nil and item.try >= record.tries -- given back, it is for its reader to say
       if not spent then item.try = item.try + 1 end
       item.fence, item.was = seq, nil
       enter(self, item, "lent", time + record.lease)

@@ -68,7 +68,7 @@ local function item_of(reader, claim)
     fence = claim.fence }
   return setmetatable({ stream = own.stream, id = claim.id, key = own.key, offset = own.offset, try = claim.try,
     value = words.decode("item %s of the stream %s", claim.value, claim.v, claim.id, claim.stream), claim = own,
-    reader = reader }, Item)
+    reader = reader, spent = claim.try >= reader.tries or nil }, Item)
 end
 
 --- A settlement as engines take it: what of the claim they look at, and what came of it.
@@ -128,7 +128,7 @@ function Item:nack(options)
   scopes.check_self(self, Item, "item:nack()")
   options = errors.options(options, { reason = "string", delay = "number" }, "item:nack")
   if options.delay then errors.check_seconds(options.delay, "item:nack: delay") end
-  if self.try >= self.reader.tries then
+  if self.spent then
     return settle(self, "item:nack", "dead", { reason = options.reason or ("it was tried %d times"):format(self.try) })
   end
   return settle(self, "item:nack", "again", options)
@@ -367,8 +367,8 @@ function Reader:close()
   end
   table.sort(items, function(a, b) return a.offset < b.offset end)
   for i, item in ipairs(items) do
-    list[i] = settlement("reader:close", item, item.read and "again" or "back",
-      { reason = item.read and "its reader was closed" or nil })
+    local state, reason = driver.left(item)
+    list[i] = settlement("reader:close", item, state, { reason = reason })
   end
   if list[1] and not queue.stream.ended then M.settle(queue, "reader:close", items, list) end
 end

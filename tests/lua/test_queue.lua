@@ -123,3 +123,21 @@ test("a log takes a record after the last one alone", function(t)
   log:drop "r"
   t.eq(#log:read "r", 0)
 end)
+
+test("a reader that raises at each item makes it a dead letter after its tries", function(t)
+  local queue <close> = stoke.queue("local:" .. t.tmp() .. "/q.db")
+  queue:publish("raised", nil, "bad", 1)
+  local tries = {}
+  for _ = 1, 4 do
+    stoke.try(stoke.timeout, 1, function()
+      for item in queue:consume("raised", "g", { tries = 3 }) do
+        tries[#tries + 1] = item.try
+        error "boom"
+      end
+    end)
+  end
+  t.eq(tries, { 1, 2, 3 })
+  local dead = {}
+  for one in queue:outcomes("raised", "g") do dead[#dead + 1] = { one.id, one.state, one.reason } end
+  t.eq(dead, { { "bad", "dead", "its reader was closed at try 3" } })
+end)

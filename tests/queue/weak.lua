@@ -239,7 +239,7 @@ end)
 
 -- ---- going back, keys and logs ----------------------------------------------------------------------------------------------
 
-weakness("goes back by itself alone", { battery = { "a group that is rewound" } }, function()
+weakness("goes back by itself alone", { battery = { "a group that is rewound does" } }, function()
   return { rewind = function() return true end }
 end)
 

@@ -100,27 +100,23 @@ M.LARGEST, M.LONGEST, M.MOST = 16 << 20, 255, 1000
 ---@field rewind fun(self, stream: string, group: string, offset: integer): boolean?, stoke.error? the group reads on from
 ---  there: old claims and outcomes from there on are void. Back: what stands before it stays as it is. Ahead (nothing from there on
 ---  was tried): what is open before it is skipped, neither lent nor counted, but for what is lent at that moment
----@field revive fun(self, stream: string, group: string, ids?: string[]): integer?, stoke.error? dead items (nil: all) wait again,
----  their
----  tries counted from 0; how many
+---@field revive fun(self, stream: string, group: string, ids?: string[]): integer?, stoke.error? dead items (nil: all) wait
+---  again, their tries counted from 0; how many
 ---@field streams fun(self): { stream: string, items: integer, last: integer, groups: { group: string, waiting: integer, lent:
 ---  integer,
 ---  done: integer, dead: integer }[] }[]?, stoke.error? waiting: not lent, and not settled
 ---@field trim fun(self, stream: string, before: integer): integer?, stoke.error? values of items before an offset go, unless a
----  group has
----  still to do them; how many went
+---  group has still to do them; how many went
 ---@field kv_get fun(self, bucket: string, key: string): { value: string, revision: integer }|false|nil, stoke.error?
 ---@field kv_put fun(self, bucket: string, key: string, value: string): integer?, stoke.error? revision
 ---@field kv_swap fun(self, bucket: string, key: string, value: string, revision: integer): integer|false|nil, stoke.error? 0: only
 ---  where there is none; false: it has another revision
 ---@field kv_delete fun(self, bucket: string, key: string, revision?: integer): boolean?, stoke.error? false: there is none, or of
----  another
----  revision
+---  another revision
 ---@field kv_keys fun(self, bucket: string, prefix: string): string[]?, stoke.error? sorted
 ---@field kv_watch fun(self, bucket: string, prefix: string, since: integer, wait: number): { key: string, value?: string,
 ---  revision: integer }[]?, stoke.error? changes after a revision, oldest first (of a key only the newest need be there); no
----  value: it
----  was deleted; {}: there were none in `wait` seconds
+---  value: it was deleted; {}: there were none in `wait` seconds
 ---@field log_append fun(self, name: string, key: string, after: integer, value: string): integer|false|nil, integer|stoke.error|nil
 ---  offset; false and the last offset of the key, where that is not `after` (0: there is no record)
 ---@field log_read fun(self, name: string, key: string, from: integer, limit: integer): { offset: integer, value: string }[]?,
@@ -158,7 +154,7 @@ local function unknown(url)
   local near = errors.suggest(scheme, names)
   return errors.new("argument", ("there is no engine %s%s"):format(errors.named(M.plain(url)),
     near and (" (did you mean %s?)"):format(near) or ""),
-    { hint = 'known are "local", "local:PATH", postgres://, nats:// and kafka://' })
+    { hint = 'known are "local", "local:PATH", postgres:// and nats://' })
 end
 
 --- Open an engine.

@@ -256,8 +256,7 @@ end
 local OWN = { "^https?://[^/]*:11434", "^https://ollama%.com:", "^http://[^/]*%.mem" }
 
 -- The dialect of an endpoint: as it is said; an address that ends in a version is OpenAI's; Ollama's where it is plain. false:
--- nobody
--- has said, and its server is asked (stoke.model.dialect).
+-- nobody has said, and its server is asked (stoke.model.dialect).
 local function dialect_of(e, url, sure)
   if e.dialect and e.dialect ~= "auto" then return e.dialect end
   if url:find "/v%d%w*$" then return "openai" end

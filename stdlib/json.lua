@@ -63,9 +63,8 @@ end
 ---@field value fun(piece: stoke.json.piece): any a fresh copy of the value it was made from
 
 --- Encode a value once, to use it in many texts. (Messages of a model call are tables, not pieces: a session keeps their text by
---- itself.)
---- `encode` takes the text of a piece as it is, and `digest` what is known of it. The value may change afterwards; the piece does
---- not. A piece cannot be made from text, so what it holds is always valid JSON.
+--- itself.) `encode` takes the text of a piece as it is, and `digest` what is known of it. The value may change afterwards; the
+--- piece does not. A piece cannot be made from text, so what it holds is always valid JSON.
 ---@param value any as for encode; a piece is its own
 ---@return stoke.json.piece
 ---Raises what encode raises.

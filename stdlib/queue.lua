@@ -1,6 +1,5 @@
 --- stoke.queue: streams of items that several programs share, each item done once by a group of readers. A URL says what carries
---- them;
---- the script stays the same.
+--- them; the script stays the same.
 ---
 ---     local queue <close> = stoke.queue()
 ---     queue:publish("jobs", nil, "job 1", { file = "a.txt" })
@@ -9,16 +8,14 @@
 ---       item:ack()
 ---     end
 ---
---- "local" is a file beside the script, and needs nothing installed; "postgres://...", "nats://..." and "kafka://..." are servers
---- that
---- many machines share. Without a URL it is the setting `engine`, or STOKE_ENGINE, or "local".
+--- "local" is a file beside the script, and needs nothing installed; "postgres://..." and "nats://..." are servers
+--- that many machines share. Without a URL it is the setting `engine`, or STOKE_ENGINE, or "local".
 ---
 --- An item that is taken is **lent** for some seconds, and renewed for as long as its reader lives; whoever dies with it loses it
---- to
---- another. Done means acknowledged: what came of it, and what it hands over to other streams, is one step with that. An item that
---- fails again and again ends as a **dead letter**, with the reason. Items with the same **key** are done in their order. An
---- **id** is
---- known in its stream for ever: publishing it again does nothing, so whoever does not know whether it did may do it again.
+--- to another. Done means acknowledged: what came of it, and what it hands over to other streams, is one step with that. An item
+--- that fails again and again ends as a **dead letter**, with the reason. Items with the same **key** are done in their order. An
+--- **id** is known in its stream for ever: publishing it again does nothing, so whoever does not know whether it did may do it
+--- again.
 
 local config = require "stoke.config"
 local driver = require "core.driver.queue"

@@ -1,7 +1,6 @@
---- Answers for questions that are worded otherwise. The nearest questions that were answered before are found by their
---- vectors; gates
---- (core.cache.semantic.gates) refuse what words can tell apart; a learner (core.cache.semantic.learner) knows from checked answers
---- how likely an entry's answer is right, and gives it only where that is likely enough.
+--- Answers for questions that are worded otherwise. The nearest questions that were answered before are found by their vectors;
+--- gates (core.cache.semantic.gates) refuse what words can tell apart; a learner (core.cache.semantic.learner) knows from checked
+--- answers how likely an entry's answer is right, and gives it only where that is likely enough.
 ---
 --- Everything here is plain data in memory. Who asks hands in the vectors and keeps the rows: see `store`.
 ---

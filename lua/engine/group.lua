@@ -3,8 +3,7 @@
 --- methods that a group of it has beside these:
 ---
 ---     group:write(list)       records { record, outcome?: offset, data? }, written and applied: { result } each; false: a
---- settlement
----                             whose claim was lost before it was written
+---                             settlement whose claim was lost before it was written
 ---     group:values(offsets)   what these items are: { record, data }; false where the value is gone
 ---     group:settled(offset)   the record of how an item was settled last; false
 ---     group:record_at(seq)    a record and its bytes; false

@@ -316,7 +316,7 @@ function Engine:revive(stream, group, ids)
   ok, err = g:catch_up()
   if ok then offsets, err = offsets_of(self, g, stream, ids) end
   if not offsets then return nil, err end
-  local written, count = nil, 0
+  local count, written = 0
   written, err = g:write_list(offsets, function(part) return { op = "revive", offsets = part } end)
   for _, w in ipairs(written or {}) do count = count + w.result end
   return written and count, err

@@ -1,24 +1,18 @@
 --- Above which similarity may an entry's answer be given? Learned from checked answers: each entry has a bound of its own.
 ---
 --- After vCache (Schroeder et al., "vCache: Verified Semantic Prompt Caching", arXiv 2502.03771): the chance that an entry's answer
---- is right for a question of similarity s is a logistic curve, L(s; t, g) = 1 / (1 + exp(-g (s - t))), whose threshold t
---- belongs to
---- the entry; of what has been checked the entry learns t. The paper bounds the chance from below by (1 - e) L(s; t'(e), g), t'(e)
---- the upper end of a confidence interval, takes the best e as a, and sends a share 1 - d / (1 - a) of the questions so that the
---- errors among all questions stay below d.
+--- is right for a question of similarity s is a logistic curve, L(s; t, g) = 1 / (1 + exp(-g (s - t))), whose threshold t belongs
+--- to the entry; of what has been checked the entry learns t. The paper bounds the chance from below by (1 - e) L(s; t'(e), g),
+--- t'(e) the upper end of a confidence interval, takes the best e as a, and sends a share 1 - d / (1 - a) of the questions so
+--- that the errors among all questions stay below d.
 ---
 --- Three things differ here, each to the safe side.
---- The chance is the mean of the curve over what t and g may still be (a posterior on a grid): what the paper's bound
---- approaches from
---- below, without the normal approximation that a handful of checks does not carry.
---- A part w of the pairs is wrong at any similarity (a number that a text hides is not seen by an embedding), and w is learned
---- as well;
---- without it a steep curve would promise more than 99 % after six checks.
---- And d bounds the errors among the answers *given*, not among all questions: an answer is given only where its chance to be
---- right is
---- at least 1 - d; the rest is sent, and so explored. Of what could be given a small share is sent all the same, so that a
---- change is
---- noticed.
+--- The chance is the mean of the curve over what t and g may still be (a posterior on a grid): what the paper's bound approaches
+--- from below, without the normal approximation that a handful of checks does not carry. A part w of the pairs is wrong at any
+--- similarity (a number that a text hides is not seen by an embedding), and w is learned as well; without it a steep curve would
+--- promise more than 99 % after six checks. And d bounds the errors among the answers *given*, not among all questions: an answer
+--- is given only where its chance to be right is at least 1 - d; the rest is sent, and so explored. Of what could be given a
+--- small share is sent all the same, so that a change is noticed.
 ---
 --- What the entries of one scope have in common (where thresholds lie, how far apart, g and w) is learned by all of them together.
 --- A cold entry, one without a checked answer of its own, does not serve, unless the scope was told to (`cold`).
@@ -98,8 +92,7 @@ end
 function M.entry() return { n = 0, list = {} } end
 
 -- By entry: how likely its checks are, for each curve and threshold, and for each of the scope's curves and priors. Worked out
--- again
--- where an entry comes from the disk.
+-- again where an entry comes from the disk.
 local worked_out = setmetatable({}, { __mode = "k" })
 
 local function times(rows, check)

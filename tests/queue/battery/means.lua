@@ -71,7 +71,8 @@ end
 
 --- Settle a claim, of which the engine gets no more than the contract says.
 function Ground:settle(claim, state, more)
-  local own = { stream = claim.stream, group = claim.group, offset = claim.offset, id = claim.id, key = claim.key, fence = claim.fence }
+  local own = { stream = claim.stream, group = claim.group, offset = claim.offset, id = claim.id, key = claim.key,
+    fence = claim.fence }
   local s = { claim = own, state = state }
   for name, value in next, more or {} do s[name] = value end
   return errors.check(self.e:settle { s })[1]

@@ -22,12 +22,12 @@ local function trace_effects()
 end
 
 --- The error as one line of JSON, for scripts.
-local function as_json(err)
+local function as_json(err, known)
   local json = require "core.json"
   local text = { kind = err.kind, message = err.message, hint = err.hint, where = rawget(err, "where"),
     retryable = err.retryable or false, exit_code = err.exit }
   for key, value in next, text do
-    if type(value) == "string" and not utf8.len(value) then text[key] = value:gsub("[\x80-\xFF]", "?") end
+    if type(value) == "string" then text[key] = known(utf8.len(value) and value or (value:gsub("[\x80-\xFF]", "?"))) end
   end
   return json.encode(json.object(text, { "kind", "message", "hint", "where", "retryable", "exit_code" })) .. "\n"
 end
@@ -35,7 +35,7 @@ end
 --- Report the script's error on standard error, after the pending standard output.
 local function report(err)
   local known = require "core.redact".known
-  if keeper.json then return stdio.write(2, known(as_json(err))) end
+  if keeper.json then return stdio.write(2, as_json(err, known)) end
   local text = { ("stoke: %s"):format(tostring(err)) }
   if err.kind == "script" or err.kind == "argument" or os.getenv "STOKE_DEBUG" then
     text[2] = errors.readable(rawget(err, "traceback") or "")

@@ -370,6 +370,37 @@ function Redactor:fields(value)
   return value, found
 end
 
+--- What stands below a secret name, hidden and remembered. A number below a name that is also one of rows and counts stays.
+local function hidden(self, name, value)
+  if type(value) == "string" then
+    self:learn(value)
+    return M.MARK
+  elseif type(value) == "number" then
+    return secrets.generic(name) and value or M.MARK
+  elseif type(value) == "table" then
+    for key, inner in next, value do value[key] = hidden(self, name, inner) end
+  end
+  return value
+end
+
+--- As fields, for what is shown and for what is sent, where no digest depends on it: values of any shape below a secret name. For
+--- plain data without a cycle; changed in place.
+---@param value table
+---@return table value
+---
+--- Example: `local shown = redactor:hide { passwords = { "correct horse" } }`
+function Redactor:hide(value)
+  for name, inner in next, value do
+    local called = type(inner) == "table" and type(name) == "string" and secrets.one_of(name) or name
+    if type(called) == "string" and M.secret(called) then
+      value[name] = hidden(self, called, inner)
+    elseif type(inner) == "table" then
+      self:hide(inner)
+    end
+  end
+  return value
+end
+
 local function replaced(text, from, to)
   local first, last = text:find(from, 1, true)
   while first do
@@ -490,7 +521,7 @@ function M.json(value, redactor)
   if not text then return nil end
   redactor = redactor or M.new()
   local copy = json.decode(text)
-  if type(copy) == "table" then redactor:fields(copy) end
+  if type(copy) == "table" then redactor:hide(copy) end
   copy = each_text(copy, function(part) return M.known(redactor:text(part)) end)
   return json.encode(copy) or json.encode(M.valid(copy))
 end

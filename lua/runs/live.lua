@@ -9,6 +9,7 @@ local journals = require "core.journal"
 local mail = require "core.runs.mail"
 local outputs = require "core.journal.output"
 local point = require "host.store".fault_point
+local redact = require "core.redact"
 local scopes = require "core.scope"
 local spans = require "core.gate.span"
 local stdio = require "core.stdio"
@@ -238,6 +239,7 @@ local function finish(entry, results, log, definition)
   end
   if entry.journal and entry.journal:broken() then return park(entry, err, log) end
   local state = state_of(err)
+  if err then redact.error(err) end -- it is kept, and shown to whoever looks at the run
   local refused = log:finish(state, not err and results[1] or nil, err, entry.journal and entry.journal.deliveries)
   if not refused and definition and definition.finish then refused = definition.finish(log, entry, state, err) end
   if refused then

@@ -112,14 +112,14 @@ end
 
 -- A record of the trace as one line. A request may hold what JSON cannot, and names and messages may be no UTF-8.
 local function trace_line(record)
-  local known = require "core.redact".known
-  local line = json.encode(record)
-  if line then return known(line) end
+  local redact = require "core.redact"
   local plain = {}
   for name, value in next, record do
-    if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(value) or value end
+    if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(redact.known(value)) or redact.clean(value) end
   end
-  return known(json.encode(plain))
+  local request = record.request ~= nil and redact.json(record.request) -- nil: it holds what JSON cannot say
+  plain.request = request and json.decode(request)
+  return json.encode(plain)
 end
 
 --- Keep the spans of this process beside the store, where the command line or the settings ask for it; where they say nothing, a

@@ -251,8 +251,8 @@ function Set:text()
     table.insert(at[one.name], one)
   end
   for _, name in ipairs(order) do
-    local head = ("# HELP %s %s\n# TYPE %s %s\n"):format(name, at[name][1].help:gsub("\\", "\\\\"):gsub("\n", " "), name,
-      at[name][1].kind)
+    local help = redact.known(at[name][1].help):gsub("\\", "\\\\"):gsub("\n", " ")
+    local head = ("# HELP %s %s\n# TYPE %s %s\n"):format(name, help, name, at[name][1].kind)
     local before = #out
     out[before + 1] = head
     for _, one in ipairs(at[name]) do write_rows(out, one) end

@@ -1,9 +1,11 @@
 --- A run done again from what was recorded.
 
+local code = require "core.runs.code"
 local drivers = require "core.driver.runs"
 local place = require "core.journal.place"
 local plain = require "core.journal.plain"
 local policy = require "core.gate.policy"
+local redact = require "core.redact"
 local timeline = require "stoke.runs.timeline"
 local words = require "stoke.runs.words"
 
@@ -20,8 +22,8 @@ local M = {}
 local NAMES = { "recorded", "replayed" }
 
 --- How the run ended this time, against how it did.
-local function end_difference(run, results)
-  local err = results.err
+local function end_difference(run, results, journal)
+  local err = results.err and redact.error(results.err) -- as it was kept
   if run.state == "done" then
     if err then return "it ended with a result, and now fails: " .. tostring(err) end
     local value = plain.copy(results[1])
@@ -29,7 +31,7 @@ local function end_difference(run, results)
     return "its result: " .. place.difference(run.result, value, NAMES)
   end
   local was = run.error and { kind = run.error.kind, message = run.error.message }
-  local is = err and { kind = err.kind, message = err.message }
+  local is = err and { kind = err.kind, message = code.plain(journal.redactor:text(err.message)) } -- it knows what the run has read
   if place.same(was, is) then return nil end
   return "its end: " .. place.difference(was, is, NAMES)
 end
@@ -74,7 +76,7 @@ local function judge(run, results, given, journal)
   elseif err and err.kind == "replay" and not (run.error and run.error.kind == "replay") then
     out.same, out.difference, out.err = false, parting(err, journal) or err.message, err
   elseif out.ended then
-    out.difference = end_difference(run, results)
+    out.difference = end_difference(run, results, journal)
     out.same = out.difference == nil
   end
   return out

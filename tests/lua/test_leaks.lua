@@ -351,3 +351,31 @@ test("what a collector says is without its key also where it is cut in the middl
   t.contains(said, "it answers 400: xxx")
   t.ok(not said:find("xcollector", 1, true), said)
 end)
+
+test("values of any shape below a secret name leave by no way, nor does what ends a run", REAL, function(t)
+  local place <close> = leaks.place "{ bodies = true }"
+  fs.write(place.path .. "/shapes.lua", [[
+    local stoke = require "stoke"
+    local login = stoke.tool { name = "login", description = "d", params = { passwords = "string[]", pin_password = "integer" },
+      run = function() return "in" end }
+    stoke.main(function()
+      login:call { passwords = { "list-plugh-four-44" }, pin_password = 98765431 }
+      error("it ends with " .. stoke.env.get "TOWN_API_KEY")
+    end)
+  ]])
+  ran(t, place.run("--trace", "tr.jsonl", "--trace-bodies", "run", "--durable=shapes", "shapes.lua"), 1)
+  for line in fs.read(place.path .. "/tr.jsonl"):gmatch "[^\n]+" do t.eq(type(json.decode(line)), "table") end
+  local function clean(what, text)
+    for _, secret in ipairs { "list-plugh", "98765431", "variable-plugh" } do
+      t.ok(not text:find(secret, 1, true), what .. " has " .. secret)
+    end
+  end
+  clean("the trace", fs.read(place.path .. "/tr.jsonl"))
+  clean("stoke trace", ran(t, place.run("trace", "last", "--requests", "--json")).stdout)
+  clean("stoke runs", ran(t, place.run("runs", "--json")).stdout)
+  t.contains(place.run("runs").stdout, "[secret TOWN_API_KEY]")
+  t.contains(ran(t, place.run("replay", "shapes", "--check")).stdout, "all the same")
+  local masks = require "stoke.page.runs.mask"
+  local shown = masks.new():value { args = { passwords = { "list-plugh-four-44" }, pin_password = 98765431 } }
+  t.eq(shown, { args = { passwords = { "[redacted]" }, pin_password = "[redacted]" } })
+end)

@@ -51,7 +51,7 @@ local function nothing() end
 
 --- Values without their secrets, all of which are found before the first is looked for elsewhere. Changed in place.
 local function mask_all(redactor, list, count)
-  local function named(fields) redactor:fields(fields) end
+  local function named(fields) redactor:hide(fields) end
   for i = 1, count do list[i] = each(list[i], named, function(text) return by_form(redactor, text) end) end
   for i = 1, count do list[i] = each(list[i], nothing, function(text) return redactor:text(text) end) end
   return list

@@ -118,7 +118,7 @@ local function trace_line(record)
     if name ~= "request" then plain[name] = type(value) == "string" and texts.valid(redact.known(value)) or redact.clean(value) end
   end
   local request = record.request ~= nil and redact.json(record.request) -- nil: it holds what JSON cannot say
-  plain.request = request and json.decode(request)
+  if request then plain.request = json.decode(request) end
   return json.encode(plain)
 end
 
